@@ -1,0 +1,105 @@
+"""What a connector is: a pure spec, and a source that reads pages. Nothing here knows a vendor, a queue or a database."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from shared.connector_sdk.spec import ConnectorSpec
+from shared.contracts.ids import Entity
+from shared.contracts.messages import Cursor, RawRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call to the vendor. `url` absolute, without secrets; `limit_class` names the budget it spends."""
+
+    method: Literal["GET", "POST"]
+    url: str
+    params: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json: Any = None
+    limit_class: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole, checked answer: status 2xx, body complete and within bounds, not HTML where data was due."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+    """The final URL after redirects."""
+
+
+class Client(Protocol):
+    """The only way out: adds credentials, spends the budget, guards the address, maps the status to an error of ours."""
+
+    async def send(self, request: Request) -> Response:
+        """Raises AuthenticationError, RateLimitedError, UnavailableError, UnusableBodyError, DataError, ParkError."""
+        ...
+
+    def stream(self, request: Request) -> AsyncIterator[bytes]:
+        """The decompressed body in chunks, bounded; raises as `send` does, also in mid-body when it is cut."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page as read. `next_cursor` None: the last one."""
+
+    records: list[RawRecord]
+    next_cursor: Cursor
+    bytes: int
+    total: int | None = None
+    """Records in the whole read, where the vendor says so: for progress alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """What to read. `since` is None for a full read."""
+
+    entity: Entity
+    since: datetime | None
+
+
+Shape = Literal["pages", "spool"]
+
+
+class Source(Protocol):
+    """One configured account, opened for one step. Holds no state between steps."""
+
+    def shape(self, entity: Entity) -> Shape:
+        """`pages`: read_page by cursor. `spool`: one answer without pages, read as a stream by read_all."""
+        ...
+
+    def stable_paging(self, entity: Entity) -> bool:
+        """False where living rows can be skipped when others vanish (page and offset paging)."""
+        ...
+
+    def calls_per_page(self, entity: Entity) -> Mapping[str, int]:
+        """Calls a page costs at most, by limit class: reserved together before the step starts."""
+        ...
+
+    async def read_page(self, request: ReadRequest, cursor: Cursor) -> Page:
+        """One page. Safe to repeat."""
+        ...
+
+    def read_all(self, request: ReadRequest) -> AsyncIterator[RawRecord]:
+        """All records of a spooled entity, with bounded memory."""
+        ...
+
+    async def check(self, entity: Entity) -> int:
+        """One cheap call that proves access; returns how many records the sample held."""
+        ...
+
+
+class Connector(Protocol):
+    """A vendor: its spec, and how to open a source."""
+
+    spec: ConnectorSpec
+
+    def open(self, config: Mapping[str, Any], client: Client) -> Source:
+        """`config` as validated by the spec. No I/O."""
+        ...

@@ -1,0 +1,50 @@
+"""A connector's declaration, pure: what the catalogue shows, its config and credentials, how it is limited."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from shared.contracts.ids import Entity
+from shared.contracts.mapping import EntityMapping, FieldMappings
+
+SyncMode = Literal["full", "incremental"]
+
+
+class RateLimit(BaseModel):
+    """All of them hold at once, in any sliding window, counted at the vendor's side."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    per_second: int | None = Field(default=None, ge=1, le=10_000)
+    per_minute: int | None = Field(default=None, ge=1, le=600_000)
+    per_hour: int | None = Field(default=None, ge=1, le=36_000_000)
+    concurrency: int | None = Field(default=None, ge=1, le=100)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorSpec:
+    """Everything about a connector that needs no I/O."""
+
+    source_type: str
+    title: str
+    config: TypeAdapter[Any]
+    """Validates `config` (hide_input_in_errors must be set on its models)."""
+    credentials: TypeAdapter[Any]
+    """Validates `credentials` likewise."""
+    entities: Callable[[Mapping[str, Any]], tuple[Entity, ...]]
+    """The entities a validated config offers."""
+    sync_modes: tuple[SyncMode, ...]
+    supports_realtime: bool
+    rate_limits: Mapping[str, RateLimit]
+    """By limit class; `default` always exists. A source's own `rate_limit` tightens every class."""
+    default_mappings: FieldMappings
+    origins: Callable[[Mapping[str, Any]], tuple[str, ...]]
+    """scheme://host:port of every address credentials are sent to: what the sealed box is bound to."""
+    account: Callable[[Mapping[str, Any], str], str]
+    """(config, credential fingerprint) -> the upstream account that shares one budget."""
+    mapping: Callable[[Mapping[str, Any], Entity, FieldMappings], EntityMapping]
+    """The complete mapping of an entity: id, filter and change time from the config, rules from the user or default."""
+    supports_incremental: Callable[[Mapping[str, Any], Entity], bool]
+    """Whether this config can read an entity from a point in time on."""
