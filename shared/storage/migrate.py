@@ -59,7 +59,7 @@ async def _apply(connection: asyncpg.Connection, schema: str) -> list[str]:
         if foreign:
             names = ", ".join(row["relname"] for row in foreign)
             raise StartupError(
-                f"schema {schema} already has tables of the same name that are not Headrace's: {names}; nothing was changed",
+                f"schema {schema} has tables of the same name that are not Headrace's: {names}; nothing was changed",
                 hint="Set HEADRACE_SCHEMA to another schema, for example HEADRACE_SCHEMA=headrace, and migrate again.",
             )
         await connection.execute(
@@ -72,7 +72,9 @@ async def _apply(connection: asyncpg.Connection, schema: str) -> list[str]:
     owner = _quote(await connection.fetchval("select current_user"))
     applied = []
     files = resources.files("shared.storage").joinpath("migrations")
-    for file in sorted((entry for entry in files.iterdir() if entry.name.endswith(".sql")), key=lambda entry: entry.name):
+    for file in sorted(
+        (entry for entry in files.iterdir() if entry.name.endswith(".sql")), key=lambda entry: entry.name
+    ):
         if file.name in done:
             continue
         text = file.read_text("utf-8").replace(":schema", quoted).replace(":owner", owner)

@@ -20,7 +20,7 @@ begin
 
   foreach t in array array[
     'external_data_sources', 'sync_cursors', 'connection_probes', 'sync_runs', 'sync_run_entities', 'sync_pages',
-    'sync_batches', 'sync_keys_seen', 'sync_misses', 'outbox', 'dead_letters', 'quarantined_records',
+    'sync_batches', 'sync_keys_seen', 'sync_misses', 'dead_letters', 'quarantined_records',
     'inventory', 'vendors', 'purchase_orders', 'purchase_order_lines'
   ] loop
     execute format(
@@ -51,6 +51,13 @@ begin
   end loop;
 end $$;
 
+-- Outbox rows hold run ids alone; any service may carry any of them to the broker, but writes only its tenant's.
+create policy carry on :schema.outbox for select to headrace_gateway, headrace_fetcher, headrace_writer using (true);
+create policy lock on :schema.outbox for update to headrace_gateway, headrace_fetcher, headrace_writer using (true);
+create policy clear on :schema.outbox for delete to headrace_gateway, headrace_fetcher, headrace_writer using (true);
+create policy fill on :schema.outbox for insert to headrace_gateway, headrace_fetcher, headrace_writer
+  with check (user_id = (select :schema.headrace_tenant()));
+
 create policy calls on :schema.upstream_calls to headrace_fetcher using (true) with check (true);
 grant execute on function :schema.headrace_tenant() to headrace_scheduler;
 
@@ -80,7 +87,7 @@ grant insert, select (id, user_id), delete on :schema.connection_probes to headr
 grant select, insert, update on :schema.sync_runs, :schema.sync_run_entities to headrace_gateway;
 grant select on :schema.sync_pages, :schema.sync_batches, :schema.dead_letters, :schema.quarantined_records to headrace_gateway;
 grant update (replayed_at, replay_run_id), delete on :schema.dead_letters to headrace_gateway;
-grant select, insert, delete on :schema.outbox to headrace_gateway;
+grant select, insert, update, delete on :schema.outbox to headrace_gateway;
 
 -- Fetcher: plans and fetches; the only one that may ask for credentials (by the function).
 grant select (id, user_id, source_type, display_name, config, field_mappings, mapping_version, entities, sync_enabled,
@@ -115,7 +122,7 @@ grant select (id, user_id, source_type, display_name, entities, sync_enabled, sy
 grant update (sync_status, sync_error, last_sync_at, last_attempt_at, last_sync_duration_ms)
   on :schema.external_data_sources to headrace_writer, headrace_fetcher, headrace_gateway, headrace_scheduler;
 grant update (next_sync_at) on :schema.external_data_sources to headrace_scheduler;
-grant select, insert, delete on :schema.outbox to headrace_fetcher, headrace_writer, headrace_scheduler;
+grant select, insert, update, delete on :schema.outbox to headrace_fetcher, headrace_writer, headrace_scheduler;
 
 -- Scheduler: due sources, runs, dead letters, retention.
 grant insert on :schema.sync_runs, :schema.sync_run_entities to headrace_scheduler;

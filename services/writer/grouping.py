@@ -1,0 +1,80 @@
+"""Pure: which records of a group of batches are staged, and which lose to a later one of the same key."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from shared.contracts.messages import PageTransformed
+from shared.contracts.records import Row
+
+Place = tuple[int, int]
+"""(page_no, batch_no): the higher place of a key wins."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """One batch's counters on their way to its mark."""
+
+    batch: PageTransformed
+    staged: int = 0
+    inserted: int = 0
+    updated: int = 0
+    duplicates: int = 0
+    keys: int = 0
+    """Keys this batch puts into the memory of keys seen."""
+
+    @property
+    def unchanged(self) -> int:
+        return self.staged - self.inserted - self.updated
+
+    @property
+    def keyless(self) -> int:
+        return sum(reject.external_id is None for reject in self.batch.rejects)
+
+
+@dataclass(frozen=True, slots=True)
+class StagedRow:
+    """The record that counts for its key within the group."""
+
+    place: Place
+    row: Row
+
+
+@dataclass(slots=True)
+class Group:
+    """Several batches of one entity that are written in one transaction."""
+
+    tallies: dict[Place, Tally]
+    staged: dict[str, StagedRow]
+    others: list[tuple[str, Place, str]] = field(default_factory=list)
+    """Keys that are seen but not staged: (key, place, outcome d or q)."""
+
+
+def place_of(batch: PageTransformed) -> Place:
+    """Where a batch stands in its entity."""
+    return batch.page_no, batch.batch_no
+
+
+def group_batches(batches: Sequence[PageTransformed]) -> Group:
+    """Stage each key once: the highest page, there the last record. The other records are duplicates."""
+    tallies: dict[Place, Tally] = {}
+    staged: dict[str, StagedRow] = {}
+    others: list[tuple[str, Place, str]] = []
+    for batch in sorted(batches, key=place_of):
+        place = place_of(batch)
+        if place in tallies:
+            continue  # the same message twice in one group
+        tally = tallies[place] = Tally(batch)
+        for row in batch.rows:
+            known = staged.get(row[0])
+            if known is not None:
+                tallies[known.place].duplicates += 1
+                tallies[known.place].staged -= 1
+                if known.place != place:
+                    others.append((row[0], known.place, "d"))
+            staged[row[0]] = StagedRow(place, row)
+            tally.staged += 1
+        keys = {row[0] for row in batch.rows}
+        rejected = {reject.external_id for reject in batch.rejects if reject.external_id is not None} - keys
+        others.extend((key, place, "q") for key in sorted(rejected))
+        tally.keys = len(keys) + len(rejected)
+    return Group(tallies, staged, others)

@@ -1,0 +1,73 @@
+"""The upsert's SQL for one entity: `sql/upsert.sql` with that entity's columns filled in from the contract."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shared.contracts.ids import ENTITIES, Entity
+from shared.contracts.records import FIELDS, LINE_FIELDS, FieldSpec
+from shared.storage.queries import load_queries
+
+NOT_A_CHANGE = "source_updated_at"
+"""A change of this (or of `extra`) alone is not a change of the row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """Ready statements by name, and the column order in which rows are copied."""
+
+    sql: Mapping[str, str]
+    stage_columns: tuple[str, ...]
+    line_columns: tuple[str, ...]
+
+    def __getitem__(self, name: str) -> str:
+        return self.sql[name]
+
+
+def _typed(fields: tuple[FieldSpec, ...]) -> str:
+    return ", ".join(f"{field.name} {field.type}" for field in fields)
+
+
+def _listed(names: list[str], prefix: str = "") -> str:
+    return ", ".join(prefix + name for name in names)
+
+
+def _assigned(names: list[str]) -> str:
+    return ", ".join(f"{name} = excluded.{name}" for name in names)
+
+
+def _fill(text: str, values: Mapping[str, str]) -> str:
+    # longest first: `:line_columns` must not be cut by `:line`
+    for name in sorted(values, key=len, reverse=True):
+        text = text.replace(f":{name}", values[name])
+    return text
+
+
+def _statements(entity: Entity) -> Statements:
+    names = [field.name for field in FIELDS[entity]]
+    compared = [name for name in names if name != NOT_A_CHANGE]
+    lines = [field.name for field in LINE_FIELDS if field.name != "line_number"]
+    values = {
+        "table": entity,
+        "typed_columns": _typed(FIELDS[entity]),
+        "typed_line_columns": _typed(tuple(field for field in LINE_FIELDS if field.name != "line_number")),
+        "columns": _listed(names),
+        "stage_columns": _listed(names, "s."),
+        "target_compared": _listed(compared, "t."),
+        "stage_compared": _listed(compared, "s."),
+        "assignments": _assigned(names),
+        "line_columns": _listed(lines),
+        "stage_line_columns": _listed(lines, "n."),
+        "target_line_columns": _listed(lines, "l."),
+        "line_assignments": _assigned(lines),
+    }
+    queries = load_queries("services.writer", "upsert.sql")
+    return Statements(
+        sql={name: _fill(text, values) for name, text in queries.items()},
+        stage_columns=("seq", "page_no", "batch_no", "external_id", *names, "extra", "has_lines"),
+        line_columns=("external_id", *(field.name for field in LINE_FIELDS)),
+    )
+
+
+def all_statements() -> Mapping[Entity, Statements]:
+    """Statements of every entity: built once, when the writer is."""
+    return {entity: _statements(entity) for entity in ENTITIES}

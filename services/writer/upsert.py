@@ -1,0 +1,208 @@
+"""One transaction: rows, rejects, keys seen and marks of a group of batches of one entity."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+
+from services.writer.copytext import encode_row
+from services.writer.grouping import Group, Place, Tally, group_batches, place_of
+from services.writer.statements import Statements, all_statements
+from shared.contracts.ids import Entity, RunId
+from shared.contracts.messages import PageTransformed
+from shared.storage.database import Connection, Database
+from shared.storage.rows import RunHead
+
+_COPY_CHUNK = 256 * 1024
+"""Bytes handed to COPY at a time."""
+
+
+class Upserter:
+    """Writes groups of batches. Holds no state but its statements."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._statements: Mapping[Entity, Statements] = all_statements()
+
+    async def write(self, run_id: RunId, entity: Entity, batches: Sequence[PageTransformed]) -> int:
+        """Commit what counts and ignore the rest: ended runs, replaced epochs, batches whose mark exists.
+
+        Returns the number of batches committed now. Raises PlatformAwayError when Postgres cannot serve.
+        """
+        async with self._db.for_run(run_id) as (conn, run):
+            if run is None:
+                return 0
+            due = await self._due(conn, run, entity, batches)
+            if not due:
+                return 0
+            await _Write(conn, run, entity, self._statements[entity], group_batches(due)).run()
+            return len(due)
+
+    async def _due(
+        self, conn: Connection, run: RunHead, entity: Entity, batches: Sequence[PageTransformed]
+    ) -> list[PageTransformed]:
+        sql = self._statements[entity]
+        fence = await conn.fetchrow(sql["fence"], run.id, entity)
+        if fence is None or not fence["open"]:
+            return []
+        await conn.execute(sql["serialise_entity"], f"{run.id}/{entity}")
+        numbers = sorted({batch.page_no for batch in batches})
+        epochs = {row["page_no"]: row["epoch"] for row in await conn.fetch(sql["pages"], run.id, entity, numbers)}
+        marked = {(row["page_no"], row["batch_no"]) for row in await conn.fetch(sql["marked"], run.id, entity, numbers)}
+        return [
+            batch for batch in batches if epochs.get(batch.page_no) == batch.epoch and place_of(batch) not in marked
+        ]
+
+
+class _Write:
+    """The steps of one transaction, in their order."""
+
+    def __init__(self, conn: Connection, run: RunHead, entity: Entity, sql: Statements, group: Group) -> None:
+        self._conn = conn
+        self._run = run
+        self._entity = entity
+        self._sql = sql
+        self._group = group
+        self._inherited: dict[str, tuple[Place, str]] = {}
+        """Keys won from a lower page: where they stand now, and the outcome they had there."""
+
+    async def run(self) -> None:
+        await self._stage()
+        await self._settle_duplicates()
+        await self._classify()
+        if not self._run.dry_run:
+            await self._write_rows()
+        await self._count_outcomes()
+        await self._remember_keys()
+        await self._quarantine()
+        await self._mark()
+
+    async def _stage(self) -> None:
+        await self._conn.execute(self._sql["create_stage"])
+        if not self._group.staged:
+            return
+        await self._conn.copy_to_table(
+            f"stage_{self._entity}", source=_chunked(self._stage_lines()), columns=self._sql.stage_columns
+        )
+        if self._entity == "purchase_orders":
+            await self._conn.copy_to_table(
+                "stage_lines", source=_chunked(self._order_lines()), columns=self._sql.line_columns
+            )
+
+    def _stage_lines(self) -> Iterator[str]:
+        for seq, (key, staged) in enumerate(self._group.staged.items()):
+            _, cells, extra, lines = staged.row
+            page_no, batch_no = staged.place
+            has_lines = "f" if lines is None else "t"
+            yield encode_row([str(seq), str(page_no), str(batch_no), key, *cells, extra, has_lines])
+
+    def _order_lines(self) -> Iterator[str]:
+        for key, staged in self._group.staged.items():
+            for line in staged.row[3] or ():
+                yield encode_row([key, *line])
+
+    async def _settle_duplicates(self) -> None:
+        """Keys that another batch of this run has counted: the higher page wins, the other is a duplicate."""
+        await self._conn.execute(self._sql["probe_by_index"])
+        lost: list[int] = []
+        for row in await self._conn.fetch(self._sql["seen_before"], self._run.id, self._entity):
+            key, outcome = row["external_id"], row["outcome"].decode()
+            there: Place = (row["page_no"], row["batch_no"])
+            here = self._group.staged[key].place
+            if here < there:
+                lost.append(row["seq"])
+                tally = self._group.tallies[here]
+                tally.duplicates += 1
+                tally.staged -= 1
+                self._group.others.append((key, here, "d"))
+                del self._group.staged[key]
+            else:
+                self._inherited[key] = (here, outcome)
+                await self._conn.execute(self._sql["demote"], self._run.id, self._entity, key, *there)
+                await self._conn.execute(self._sql["demote_mark"], self._run.id, self._entity, *there, outcome)
+        if lost:
+            await self._conn.execute(self._sql["unstage"], lost)
+
+    async def _classify(self) -> None:
+        await self._conn.execute(self._sql["changed_rows"], self._run.source_id)
+        if self._entity == "purchase_orders":
+            await self._conn.execute(self._sql["changed_lines"], self._run.source_id)
+        await self._conn.execute(self._sql["probe_any"])
+
+    async def _write_rows(self) -> None:
+        run = self._run
+        await self._conn.execute(self._sql["upsert"], run.user_id, run.source_id, run.source_type)
+        if self._entity == "purchase_orders":
+            await self._conn.execute(self._sql["drop_lines"], run.source_id)
+            await self._conn.execute(self._sql["upsert_lines"], run.source_id, run.user_id)
+
+    async def _count_outcomes(self) -> None:
+        for row in await self._conn.fetch(self._sql["outcomes"]):
+            tally = self._group.tallies[row["page_no"], row["batch_no"]]
+            if row["is_new"]:
+                tally.inserted += 1
+            else:
+                tally.updated += 1
+
+    async def _remember_keys(self) -> None:
+        run = self._run
+        await self._conn.execute(self._sql["remember_staged"], run.id, self._entity, run.user_id)
+        if self._group.others:
+            await self._conn.copy_records_to_table(
+                "stage_seen",
+                records=[(key, *place, outcome.encode()) for key, place, outcome in self._group.others],
+                columns=("external_id", "page_no", "batch_no", "outcome"),
+            )
+            await self._conn.execute(self._sql["remember_others"], run.id, self._entity, run.user_id)
+        for key, (place, before) in self._inherited.items():
+            await self._inherit(key, place, before)
+
+    async def _inherit(self, key: str, place: Place, before: str) -> None:
+        """A row inserted by page 2 and changed again by page 7 was, for this run, inserted: once."""
+        now = await self._conn.fetchval(self._sql["outcome_of"], self._run.id, self._entity, key, *place)
+        outcome = "i" if before == "i" else "u" if "u" in (before, now.decode()) else "s"
+        if outcome == now.decode():
+            return
+        tally = self._group.tallies[place]
+        tally.inserted += (outcome == "i") - (now == b"i")
+        tally.updated += (outcome == "u") - (now == b"u")
+        await self._conn.execute(self._sql["promote"], self._run.id, self._entity, key, *place, outcome.encode())
+
+    async def _quarantine(self) -> None:
+        if self._run.dry_run:
+            return
+        run = self._run
+        rejects = [
+            (
+                run.user_id, run.source_id, run.id, self._entity, *place, reject.external_id, reject.field,
+                reject.reason, reject.raw, tally.batch.mapping_version,
+            )
+            for place, tally in self._group.tallies.items()
+            for reject in tally.batch.rejects
+        ]  # fmt: skip
+        if rejects:
+            await self._conn.executemany(self._sql["quarantine"], rejects)
+
+    async def _mark(self) -> None:
+        await self._conn.executemany(
+            self._sql["mark"], [self._mark_of(place, tally) for place, tally in self._group.tallies.items()]
+        )
+
+    def _mark_of(self, place: Place, tally: Tally) -> tuple[object, ...]:
+        batch = tally.batch
+        return (
+            self._run.id, self._entity, *place, self._run.user_id, batch.epoch, batch.read,
+            tally.inserted, tally.updated, tally.unchanged, batch.filtered, tally.duplicates, len(batch.rejects),
+            tally.keys, tally.keyless, batch.max_updated_at,
+        )  # fmt: skip
+
+
+async def _chunked(lines: Iterator[str]) -> AsyncIterator[bytes]:
+    pending: list[str] = []
+    size = 0
+    for line in lines:
+        pending.append(line)
+        size += len(line)
+        if size >= _COPY_CHUNK:
+            yield "".join(pending).encode()
+            pending.clear()
+            size = 0
+    if pending:
+        yield "".join(pending).encode()

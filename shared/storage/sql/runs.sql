@@ -1,0 +1,83 @@
+-- name: lock_source
+select id, paused_at is not null as paused from external_data_sources where id = $1 and not is_deleted for no key update
+
+-- name: active_runs
+select id, status from sync_runs where source_id = $1 and status in ('queued', 'running') order by status desc
+
+-- name: run_by_id
+select id, source_id, status from sync_runs where id = $1
+
+-- name: insert_run
+insert into sync_runs (id, user_id, source_id, source_type, trigger, mode, force, dry_run)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: insert_entities
+insert into sync_run_entities (run_id, entity, user_id, mode)
+select $1, entity, $2, $4 from unnest($3::text[]) as entity
+on conflict (run_id, entity) do nothing
+
+-- name: widen_run
+update sync_runs set mode = case when $2 = 'full' then 'full' else mode end, force = force or $3
+where id = $1 and status = 'queued'
+
+-- name: start_run
+update sync_runs set status = 'running', started_at = now(), run_seq = $2, config = $3, mappings = $4
+where id = $1 and status = 'queued'
+
+-- name: next_run_seq
+update external_data_sources set run_seq = run_seq + 1, sync_status = 'syncing', last_attempt_at = now()
+where id = $1 returning run_seq
+
+-- name: source_for_plan
+select id, user_id, source_type, config, field_mappings, mapping_version, entities, full_sync_every, is_deleted
+from external_data_sources where id = $1 for no key update
+
+-- name: cursors
+select entity, changed_until, last_full_at from sync_cursors where source_id = $1
+
+-- name: start_entity
+update sync_run_entities set status = 'running', mode = $3, since = $4, stable_paging = $5, progressed_at = now()
+where run_id = $1 and entity = $2 and status = 'queued'
+
+-- name: other_running
+select id from sync_runs where source_id = $1 and status = 'running' and id <> $2
+
+-- name: running_entities
+select entity, mode, since, stable_paging from sync_run_entities where run_id = $1 and status = 'running' order by entity
+
+-- name: entities_of
+select entity from sync_run_entities where run_id = $1 order by entity
+
+-- name: set_waiting
+update sync_run_entities set waiting_on = $3, resume_at = $4, progressed_at = now()
+where run_id = $1 and entity = $2 and status = 'running'
+
+-- name: clear_waiting
+update sync_run_entities set waiting_on = null, resume_at = null, progressed_at = now()
+where run_id = $1 and entity = $2 and status = 'running' and waiting_on is not null
+
+-- name: count_calls
+update sync_run_entities set api_calls = api_calls + $3, waiting_on = null, resume_at = null, progressed_at = now()
+where run_id = $1 and entity = $2 and status in ('queued', 'running')
+
+-- name: stalled
+select r.id, r.replans from sync_runs r
+where r.status = 'running' and greatest(
+    r.started_at,
+    (select max(greatest(e.progressed_at, e.resume_at)) from sync_run_entities e where e.run_id = r.id and e.status = 'running'),
+    (select max(b.committed_at) from sync_batches b where b.run_id = r.id)
+  ) < now() - make_interval(secs => $1)
+order by r.started_at limit 50
+
+-- name: forgotten
+select r.id from sync_runs r
+where r.status = 'queued' and r.requested_at < now() - make_interval(secs => $1)
+  and not exists (select from sync_runs o where o.source_id = r.source_id and o.status = 'running')
+  and not exists (select from outbox o where o.run_id = r.id)
+order by r.requested_at limit 50
+
+-- name: count_replan
+update sync_runs set replans = replans + 1 where id = $1 and status = 'running' returning replans
+
+-- name: active
+select id, status from sync_runs where status in ('queued', 'running') order by requested_at

@@ -1,0 +1,10 @@
+-- name: add
+insert into upstream_calls (scope, minute, calls) values ($1, date_trunc('minute', now()), $2)
+on conflict (scope, minute) do update set calls = upstream_calls.calls + excluded.calls
+
+-- name: last_hour
+select extract(epoch from least(minute + interval '1 minute', now()))::float8 as until, calls
+from upstream_calls where scope = $1 and minute > now() - interval '61 minutes' order by minute
+
+-- name: forget
+delete from upstream_calls where minute < now() - interval '2 hours'
