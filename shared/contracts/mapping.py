@@ -1,9 +1,11 @@
 """The mapping as data: immutable, versioned, and carried by every page, so the transformer needs no database."""
 
-from typing import Any, Literal
+from decimal import Decimal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -19,6 +21,20 @@ RuleType = Literal["string", "number", "integer", "boolean", "date", "datetime"]
 MAX_EXPRESSION_CHARS = 4_000
 
 
+def _decimals_as_text(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, list):
+        return [_decimals_as_text(element) for element in value]
+    if isinstance(value, dict):
+        return {key: _decimals_as_text(element) for key, element in value.items()}
+    return value
+
+
+RuleValue = Annotated[JsonValue, BeforeValidator(_decimals_as_text)]
+"""A value that a mapping's author wrote. The wire reads `0.10` as a Decimal, which JSON models refuse: kept as text."""
+
+
 class FieldRule(BaseModel):
     """Where one internal field comes from: exactly one of `path` and `constant`."""
 
@@ -26,8 +42,8 @@ class FieldRule(BaseModel):
 
     path: str | None = Field(default=None, max_length=MAX_EXPRESSION_CHARS)
     """The exact name of a top-level raw field, else a JMESPath expression on the raw record."""
-    constant: JsonValue = None
-    default: JsonValue = None
+    constant: RuleValue = None
+    default: RuleValue = None
     """Taken when the value is null or missing (or, for all but text, empty)."""
     required: bool = False
     """A null is then a reject, not a null."""
@@ -35,7 +51,7 @@ class FieldRule(BaseModel):
     """Coerce to this before the internal field's own type."""
     format: str | None = Field(default=None, max_length=100)
     """strptime format of dates and times."""
-    map: dict[str, JsonValue] | None = None
+    map: dict[str, RuleValue] | None = None
     """Raw value (in its text form) to value; a value that isn't a key passes unchanged."""
 
     @model_validator(mode="before")
