@@ -5,6 +5,7 @@ HeadraceError
 │   ├── ConfigurationError     CONFIG_ERROR   the source's configuration is wrong
 │   │   └── EgressRefusedError CONFIG_ERROR   the address may not be called
 │   ├── AuthenticationError    AUTH_FAILED    the vendor refuses the credentials
+│   ├── SealError              CONFIG_ERROR   something sealed cannot be opened with our keys
 │   ├── MappingError           MAPPING_ERROR  a mapping rule cannot be compiled
 │   └── DataError              DATA_ERROR     the vendor's answer cannot be used
 ├── RetryableError             try the same step again later
@@ -64,6 +65,12 @@ class AuthenticationError(PersonMustActError):
     """The vendor refuses the credentials (401, 403)."""
 
     category = "AUTH_FAILED"
+
+
+class SealError(PersonMustActError):
+    """Sealed data cannot be opened: key gone, data altered, or moved to another tenant, source or origin."""
+
+    category = "CONFIG_ERROR"
 
 
 class MappingError(PersonMustActError):
