@@ -1,0 +1,1 @@
+"""A server of CSV and JSON files, as shops export them: with dialects, encodings and validators."""

@@ -1,0 +1,1 @@
+"""Real products and suppliers of the Northwind traders, as CSV files."""
