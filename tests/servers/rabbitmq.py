@@ -1,0 +1,99 @@
+"""RabbitMQ for tests: one node with its own epmd, all of it on loopback and in a private directory."""
+
+import shutil
+import signal
+from pathlib import Path
+
+from servers.launching import (
+    Child,
+    Running,
+    ServerUnavailableError,
+    account_of,
+    listens,
+    on_free_ports,
+    private_directory,
+    remove,
+    says,
+)
+
+_GREETING, _START = b"AMQP\x00\x00\x09\x01", b"\x01\x00\x00"  # a method frame on channel 0: connection.start
+_CONFIGURATION = """\
+listeners.tcp.default = 127.0.0.1:{port}
+loopback_users.guest = true
+vm_memory_high_watermark.relative = 0.4
+disk_free_limit.absolute = 50MB
+log.file.level = warning
+"""
+
+
+def from_machine() -> Running:
+    """The installed rabbitmq-server; a second node beside whatever runs already."""
+    # Debian's program on PATH is a wrapper that changes directory and user; below it is the plain one.
+    plain = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+    program = plain if plain.exists() else shutil.which("rabbitmq-server")
+    if program is None:
+        raise ServerUnavailableError("no rabbitmq-server on PATH nor in /usr/lib/rabbitmq/bin")
+    epmd = shutil.which("epmd") or next(map(str, sorted(Path("/usr/lib/erlang").glob("erts-*/bin/epmd"))), None)
+    if epmd is None:
+        raise ServerUnavailableError("no epmd (part of Erlang) on PATH")
+    return on_free_ports(lambda ports: _run(Path(program), Path(epmd), ports), count=3)
+
+
+def from_container() -> Running:
+    """RabbitMQ 4 in a container."""
+    try:
+        from testcontainers.community.rabbitmq import RabbitMqContainer  # noqa: PLC0415 - slow, and rarely wanted
+
+        container = RabbitMqContainer("rabbitmq:4-alpine").start()
+        url = f"amqp://guest:guest@{container.get_container_host_ip()}:{container.get_exposed_port(5672)}/"
+    except Exception as error:  # no client, no daemon, no image: all the same here
+        raise ServerUnavailableError(f"testcontainers: {error}") from error
+    return Running(url, container.stop)
+
+
+def _run(program: Path, epmd: Path, ports: list[int]) -> Running:
+    port, distribution, names = ports
+    account = account_of("rabbitmq", "nobody")
+    home = private_directory("rabbitmq", account)
+    (home / "rabbitmq.conf").write_text(_CONFIGURATION.format(port=port))
+    (home / "plugins").write_text("[].")
+    (home / "env.conf").write_text("")
+    environment = {
+        # @localhost needs no resolvable host name; an epmd of our own meets nobody else's node.
+        "RABBITMQ_NODENAME": f"headrace{port}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_DIST_PORT": str(distribution),
+        "ERL_EPMD_PORT": str(names),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        # Without the first the distribution port listens on every address; the rest stops busy waiting.
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}"
+        " +S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
+        "RABBITMQ_CONF_ENV_FILE": str(home / "env.conf"),
+        "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(home / "none.config"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "plugins"),
+        "RABBITMQ_MNESIA_BASE": str(home / "db"),
+        "RABBITMQ_LOG_BASE": str(home / "log"),
+        "RABBITMQ_GENERATED_CONFIG_DIR": str(home / "generated"),
+        "RABBITMQ_SCHEMA_DIR": str(home / "schema"),
+        "RABBITMQ_PID_FILE": str(home / "pid"),
+    }
+    # In the foreground and as our child: the one that a node starts by itself would outlive it.
+    names_server = Child([epmd, "-address", "127.0.0.1", "-port", str(names)], home, account, environment)
+    broker: Child | None = None
+
+    def end() -> None:
+        if broker is not None:
+            broker.end(signal.SIGKILL, 5)  # nothing of it is kept
+        names_server.end(signal.SIGTERM, 5)
+        remove(home)
+
+    try:
+        names_server.wait_until(lambda: listens(names))
+        broker = Child([program], home, account, environment)
+        broker.wait_until(lambda: says(port, _GREETING, _START))
+    except BaseException:
+        end()
+        raise
+    return Running(f"amqp://guest:guest@127.0.0.1:{port}/", end)

@@ -1,0 +1,23 @@
+"""A unit test opens no socket."""
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def no_sockets() -> Iterator[None]:
+    """Fails the test at the line that opens a network socket; the event loop's own pair is a local one."""
+    opened = socket.socket.__init__
+
+    def refuse(self: socket.socket, family: int = -1, *details: Any, **named: Any) -> None:
+        wraps_an_open_one = len(details) > 2 or named.get("fileno") is not None
+        if not wraps_an_open_one and family in {-1, socket.AF_INET, socket.AF_INET6}:
+            pytest.fail("a unit test opened a network socket: pass a fake in, or move it to tests/integration")
+        opened(self, family, *details, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "__init__", refuse)
+        yield
