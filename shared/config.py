@@ -23,11 +23,8 @@ _Settings = TypeVar("_Settings", bound=SettingsModel)
 def load(model: type[_Settings], environ: Mapping[str, str] | None = None) -> _Settings:
     """Settings from the environment (or from `environ`). Raises StartupError naming the variable, never its value."""
     variables = os.environ if environ is None else environ
-    values = {
-        name: variables[PREFIX + name.upper()]
-        for name in model.model_fields
-        if variables.get(PREFIX + name.upper(), "") != ""
-    }
+    names = [field.alias or name for name, field in model.model_fields.items()]
+    values = {name: variables[PREFIX + name.upper()] for name in names if variables.get(PREFIX + name.upper(), "") != ""}
     try:
         return model.model_validate(values)
     except ValidationError as error:

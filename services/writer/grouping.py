@@ -26,6 +26,17 @@ class Tally:
     def unchanged(self) -> int:
         return self.staged - self.inserted - self.updated
 
+    def outcomes(self) -> dict[str, int]:
+        """What became of the batch's records."""
+        return {
+            "inserted": self.inserted,
+            "updated": self.updated,
+            "unchanged": self.unchanged,
+            "filtered": self.batch.filtered,
+            "duplicates": self.duplicates,
+            "quarantined": len(self.batch.rejects),
+        }
+
     @property
     def keyless(self) -> int:
         return sum(reject.external_id is None for reject in self.batch.rejects)

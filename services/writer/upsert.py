@@ -21,19 +21,20 @@ class Upserter:
         self._db = db
         self._statements: Mapping[Entity, Statements] = all_statements()
 
-    async def write(self, run_id: RunId, entity: Entity, batches: Sequence[PageTransformed]) -> int:
+    async def write(self, run_id: RunId, entity: Entity, batches: Sequence[PageTransformed]) -> list[Tally]:
         """Commit what counts and ignore the rest: ended runs, replaced epochs, batches whose mark exists.
 
-        Returns the number of batches committed now. Raises PlatformAwayError when Postgres cannot serve.
+        Returns the counters of the batches committed now. Raises PlatformAwayError when Postgres cannot serve.
         """
         async with self._db.for_run(run_id) as (conn, run):
             if run is None:
-                return 0
+                return []
             due = await self._due(conn, run, entity, batches)
             if not due:
-                return 0
-            await _Write(conn, run, entity, self._statements[entity], group_batches(due)).run()
-            return len(due)
+                return []
+            group = group_batches(due)
+            await _Write(conn, run, entity, self._statements[entity], group).run()
+        return list(group.tallies.values())
 
     async def _due(
         self, conn: Connection, run: RunHead, entity: Entity, batches: Sequence[PageTransformed]

@@ -106,11 +106,13 @@ class PageTransformed(MessageModel):
 
 
 class ProbeRequested(MessageModel):
-    """Test a source's configuration without saving it. Its secrets stay sealed in the row `probe_id`."""
+    """Test a source's configuration. What is secret stays sealed in the row `probe_id`, or in the stored source's."""
 
     KIND: ClassVar[str] = "probe.requested"
 
     probe_id: UUID
+    source_id: SourceId | None = None
+    """A stored source, whose own credentials are tried."""
 
 
 class EntityProbe(BaseModel):

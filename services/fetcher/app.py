@@ -1,0 +1,56 @@
+"""The fetcher's composition root."""
+
+from services.fetcher.hooks import FetcherHooks
+from services.fetcher.opening import SourceOpener
+from services.fetcher.page_chain import PageHandler
+from services.fetcher.planning import PlanHandler
+from services.fetcher.probing import ProbeHandler, ProbeHooks
+from services.fetcher.settings import FetcherSettings
+from shared.connector_sdk.registry import Registry, discover
+from shared.coordination.gate import SlotGate
+from shared.coordination.limiter import RedisRateLimiter
+from shared.http.client import HttpClient
+from shared.http.egress import EgressPolicy
+from shared.messaging.consumer import Consumer
+from shared.runtime.consuming import ConsumerService, MetricsObserver
+from shared.runtime.resources import Resources
+from shared.runtime.service import Service
+from shared.sealing.keyring import KeyRing
+from shared.storage import upstream_calls
+
+ROLE = "headrace_fetcher"
+
+
+def build(settings: FetcherSettings, resources: Resources, registry: Registry | None = None) -> Service:
+    """Plan, fetch, test. Raises StartupError on missing, default or short keys."""
+    db, redis, bus, clock = resources.need_database(), resources.need_redis(), resources.bus, resources.clock
+
+    async def history(scope: str) -> list[tuple[float, int]]:
+        return await upstream_calls.calls_of_last_hour(db, scope)
+
+    ring = KeyRing.parse(settings.master_keys.get_secret_value())
+    http = HttpClient(EgressPolicy.parse(settings.egress_allow), clock)
+    limiter = RedisRateLimiter(redis, history=history)
+    gate = SlotGate(limiter, clock, renew_every=limiter.lease_ttl / 3)
+    opener = SourceOpener(registry or discover(), ring, resources.secrets, http, gate, db)
+    hooks, observer = FetcherHooks(db, bus), MetricsObserver(resources.metrics)
+    workers = settings.fetch_workers
+    return ConsumerService(
+        "fetcher",
+        resources,
+        enter=(http,),
+        consumers=(
+            Consumer(
+                bus, "requests", PlanHandler(db, bus, opener, clock).on_run_requested,
+                workers=2, prefetch=4, hooks=hooks, clock=clock, observer=observer,
+            ),
+            Consumer(
+                bus, "fetch", PageHandler(db, bus, opener, clock).on_fetch_page,
+                workers=workers, prefetch=workers, hooks=hooks, clock=clock, observer=observer,
+            ),
+            Consumer(
+                bus, "probe", ProbeHandler(db, opener).on_probe_requested,
+                workers=2, prefetch=2, hooks=ProbeHooks(), clock=clock, observer=observer, breaker_limit=None,
+            ),
+        ),
+    )  # fmt: skip

@@ -1,0 +1,111 @@
+"""One step's calls, paid from the shared budget of the upstream account."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from shared.connector_sdk.spec import RateLimit
+from shared.coordination.gate import Grant, SlotGate
+from shared.coordination.ports import Budget, Window
+from shared.errors import ParkError
+from shared.storage import upstream_calls
+from shared.storage.database import Database
+
+MAX_WAIT = 2.0
+"""Seconds a worker waits for a slot itself; a longer wait is a parked message."""
+BLOCK_WITHOUT_RETRY_AFTER = 60.0
+"""Seconds that a 429 without Retry-After stops the account."""
+LONGEST_BLOCK = 3600.0
+
+
+def windows_of(limit: RateLimit) -> tuple[Window, ...]:
+    """The limit's windows, shortest first."""
+    pairs = ((limit.per_second, 1.0), (limit.per_minute, 60.0), (limit.per_hour, 3600.0))
+    return tuple(Window(count, seconds) for count, seconds in pairs if count is not None)
+
+
+def tightest(vendor: RateLimit, own: RateLimit) -> RateLimit:
+    """Both hold: per window the smaller number."""
+    fields = {
+        name: min((value for value in (getattr(vendor, name), getattr(own, name)) if value is not None), default=None)
+        for name in RateLimit.model_fields
+    }
+    return RateLimit(**fields)
+
+
+def budgets_of(vendor: Mapping[str, RateLimit], own: RateLimit, account: str, member: str) -> dict[str, Budget]:
+    """One budget per limit class of the account."""
+    found = {}
+    for limit_class, limit in vendor.items():
+        both = tightest(limit, own)
+        found[limit_class] = Budget(
+            scope=f"{account}|{limit_class}", windows=windows_of(both), concurrency=both.concurrency, member=member
+        )
+    return found
+
+
+class StepBudget:
+    """Implements the metered client's budget: each hop is one call of the step's grant."""
+
+    def __init__(
+        self, gate: SlotGate, db: Database, budgets: Mapping[str, Budget], grants: Mapping[str, Grant]
+    ) -> None:
+        self._gate = gate
+        self._db = db
+        self._budgets = budgets
+        self._grants = grants
+        self._calls: dict[str, AsyncExitStack] = {}
+
+    async def spend(self, limit_class: str) -> None:
+        """Begin one call; it ends with the next one of the class or with the client's `concurrency` context."""
+        stack = self._calls[limit_class]
+        await stack.aclose()
+        await stack.enter_async_context(self._grants[limit_class].call())
+        budget = self._budgets[limit_class]
+        if budget.windows:
+            # The limiter asks for these when Redis has forgotten: a call is remembered before it is sent.
+            async with self._db.transaction() as conn:
+                await upstream_calls.add_calls(conn, budget.scope, 1)
+
+    async def blocked(self, limit_class: str, retry_after: float | None) -> None:
+        """429: nobody on this account calls for that long."""
+        seconds = BLOCK_WITHOUT_RETRY_AFTER if retry_after is None else min(retry_after, LONGEST_BLOCK)
+        await self._gate.block(self._budgets[limit_class].scope, seconds)
+
+    @asynccontextmanager
+    async def concurrency(self, limit_class: str) -> AsyncIterator[None]:
+        """Holds the call's lease until the answer is read."""
+        async with AsyncExitStack() as stack:
+            self._calls[limit_class] = stack
+            try:
+                yield
+            finally:
+                del self._calls[limit_class]
+
+
+@asynccontextmanager
+async def step_budget(
+    gate: SlotGate, db: Database, budgets: Mapping[str, Budget], calls: Mapping[str, int], slot: str | None
+) -> AsyncIterator[StepBudget]:
+    """Reserve all calls of a step, class by class. ParkError carries the slot as `class=slot`."""
+    carried_class, _, carried = (slot or "").partition("=")
+    async with AsyncExitStack() as stack:
+        grants = {}
+        for limit_class, budget in budgets.items():
+            cost = calls.get(limit_class, 0)
+            if cost == 0:
+                continue
+            mine = carried if limit_class == carried_class else None
+            step = gate.step(budget, cost=cost, max_wait=MAX_WAIT, slot=mine)
+            try:
+                grants[limit_class] = await stack.enter_async_context(step)
+            except ParkError as park:
+                raise _named(park, limit_class) from None
+        try:
+            yield StepBudget(gate, db, budgets, grants)
+        except ParkError as park:
+            raise _named(park, carried_class or next(iter(grants))) from None
+
+
+def _named(park: ParkError, limit_class: str) -> ParkError:
+    slot = f"{limit_class}={park.slot}" if park.slot else ""
+    return ParkError(park.message, resume_at=park.resume_at, slot=slot, wait=park.wait)

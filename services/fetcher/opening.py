@@ -1,0 +1,121 @@
+"""Opens a source for one step: the only place where sealed credentials become plain, and only while it is needed."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from services.fetcher.budget import budgets_of, step_budget
+from shared.connector_sdk.credentials import Credentials, apply
+from shared.connector_sdk.metered import MeteredClient
+from shared.connector_sdk.protocol import Connector, Request, Response, Source
+from shared.connector_sdk.registry import Registry
+from shared.connector_sdk.spec import RateLimit
+from shared.contracts.ids import Entity
+from shared.contracts.messages import encode_json
+from shared.coordination.gate import SlotGate
+from shared.errors import ConfigurationError
+from shared.http.client import HttpClient
+from shared.observability.secrets import SecretRegistry
+from shared.sealing.boxes import Context
+from shared.sealing.fingerprints import FingerprintKey
+from shared.sealing.keyring import KeyRing
+from shared.storage.database import Database
+from shared.storage.sealed_sources import SealedSource
+
+
+class NoCalls:
+    """A client for asking a source about itself: planning calls nobody."""
+
+    async def send(self, request: Request) -> Response:
+        """Refuse."""
+        raise AssertionError(f"planning must not call {request.method}")
+
+    async def stream(self, request: Request) -> AsyncIterator[bytes]:
+        """Refuse."""
+        await self.send(request)
+        yield b""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSource:
+    """A source that can call, for one step."""
+
+    source: Source
+    client: MeteredClient
+
+
+def validated(adapter: TypeAdapter[Any], value: Any, what: str) -> Any:
+    """`value` through the connector's own model. ConfigurationError names the field, never its content."""
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or what
+        raise ConfigurationError(f"{what}: {place}: {first['msg']}", hint=f"Correct the source's {what}.") from None
+
+
+class SourceOpener:
+    """Everything it takes to call a vendor on behalf of a source."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        ring: KeyRing,
+        secrets: SecretRegistry,
+        http: HttpClient,
+        gate: SlotGate,
+        db: Database,
+    ) -> None:
+        self._registry = registry
+        self._ring = ring
+        self._fingerprints = FingerprintKey(ring)
+        self._secrets = secrets
+        self._http = http
+        self._gate = gate
+        self._db = db
+
+    def connector(self, source_type: str) -> Connector:
+        """Raises ConfigurationError for an unknown type."""
+        return self._registry.get(source_type)
+
+    def unconnected(self, source_type: str, config: Mapping[str, Any]) -> Source:
+        """The source as it describes itself, without credentials and unable to call."""
+        connector = self.connector(source_type)
+        validated(connector.spec.config, config, "config")
+        return connector.open(config, NoCalls())
+
+    @asynccontextmanager
+    async def open(self, sealed: SealedSource, entity: Entity, *, slot: str | None = None) -> AsyncIterator[OpenSource]:
+        """Reserve the calls of one step and hold the plain credentials until it is over.
+
+        Raises ParkError (with the slot to come back with), SealError, ConfigurationError, PlatformAwayError.
+        """
+        connector = self.connector(sealed.source_type)
+        validated(connector.spec.config, sealed.config, "config")
+        plain = self._plain(connector, sealed)
+        with self._secrets.guarding(_texts(plain)):
+            credentials: Credentials = validated(connector.spec.credentials, plain, "credentials")
+            fingerprint = self._fingerprints.digest(encode_json(plain))
+            account = f"{sealed.source_type}|{connector.spec.account(sealed.config, fingerprint)}"
+            own = RateLimit.model_validate(sealed.rate_limit)
+            budgets = budgets_of(connector.spec.rate_limits, own, account, str(sealed.box_id))
+            calls = connector.open(sealed.config, NoCalls()).calls_per_page(entity)
+            async with step_budget(self._gate, self._db, budgets, calls, slot) as budget:
+                client = MeteredClient(self._http, apply(credentials), budget)
+                yield OpenSource(connector.open(sealed.config, client), client)
+
+    def _plain(self, connector: Connector, sealed: SealedSource) -> dict[str, Any]:
+        if sealed.credentials is None:
+            raise ConfigurationError("the source has no credentials", hint="Enter the credentials again.")
+        context = Context(sealed.user_id, sealed.box_id, connector.spec.origins(sealed.config))
+        plain: dict[str, Any] = TypeAdapter(dict[str, Any]).validate_json(self._ring.open(sealed.credentials, context))
+        return plain
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for inner in value.values() for text in _texts(inner)]
+    return [value] if isinstance(value, str) else []

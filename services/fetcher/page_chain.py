@@ -1,0 +1,105 @@
+"""On FetchPage: one page of one entity, fetched at most once per epoch. docs/architecture.md, "The page chain"."""
+
+import structlog
+
+from services.fetcher.batching import cut
+from services.fetcher.opening import OpenSource, SourceOpener
+from services.fetcher.patience import publish_patiently
+from shared.clock import Clock
+from shared.connector_sdk.protocol import Page, ReadRequest
+from shared.contracts.messages import FetchPage, PageFetched, decode, encode
+from shared.errors import PoisonMessageError
+from shared.messaging.ports import Bus, Message
+from shared.runtime.dispatch import announce_closed
+from shared.storage import pages, runs, sealed_sources
+from shared.storage.closing import try_close
+from shared.storage.database import Database
+from shared.storage.pages import Drop, Fetch, FetchedPage, FollowUp, Recorded
+from shared.storage.rows import RunHead
+from shared.storage.sealed_sources import SealedSource
+
+_log = structlog.get_logger()
+
+
+class PageHandler:
+    """Fetches pages. Any message may come twice, late, or after a crash on any line; the ledger decides."""
+
+    def __init__(self, db: Database, bus: Bus, opener: SourceOpener, clock: Clock) -> None:
+        self._db = db
+        self._bus = bus
+        self._opener = opener
+        self._clock = clock
+
+    async def on_fetch_page(self, message: Message) -> None:
+        """Raises what the vendor's answer means (shared.errors), ParkError, PlatformAwayError, PoisonMessageError."""
+        due = decode(FetchPage, message.body)
+        async with self._db.for_run(due.run_id) as (conn, run):
+            if run is None:
+                raise PoisonMessageError("no such run")
+            verdict = await pages.judge(conn, due)
+            sealed = await sealed_sources.of_run(conn, run) if isinstance(verdict, Fetch) else None
+        match verdict:
+            case Drop():
+                _log.debug("page message dropped", page=due.page_no, ended=verdict.ended)
+            case FollowUp():
+                await self._follow(due, verdict)
+            case Fetch():
+                assert sealed is not None
+                await self._fetch(run, due, verdict, sealed)
+
+    async def _fetch(self, run: RunHead, due: FetchPage, verdict: Fetch, sealed: SealedSource) -> None:
+        async with self._opener.open(sealed, due.entity, slot=due.slot) as opened:
+            try:
+                page = await opened.source.read_page(ReadRequest(due.entity, verdict.since), due.cursor)
+            except BaseException:
+                await self._count_calls(run, due, opened)
+                raise
+        await self._pass_on(run, due, page, opened.client.calls)
+
+    async def _pass_on(self, run: RunHead, due: FetchPage, page: Page, calls: int) -> None:
+        batches = cut(page.records, page.bytes)
+        fetched = FetchedPage(page.next_cursor, len(page.records), len(batches), page.bytes)
+        async with self._db.for_run(due.run_id) as (conn, _):
+            outcome = await pages.record(conn, run.user_id, due, fetched)
+            await runs.count_calls(conn, due.run_id, due.entity, calls)
+            await sealed_sources.count_requests(conn, run.source_id, calls)
+        if isinstance(outcome, FollowUp):
+            await self._follow(due, outcome)
+        if not isinstance(outcome, Recorded):
+            return
+        template = PageFetched(
+            run_id=due.run_id,
+            entity=due.entity,
+            page_no=due.page_no,
+            batch_no=0,
+            epoch=outcome.epoch,
+            mapping=run.mappings[due.entity],
+            records=[],
+        )
+        messages = [
+            Message(
+                PageFetched.KIND, encode(template.model_copy(update={"batch_no": number, "records": list(records)}))
+            )
+            for number, records in enumerate(batches)
+        ]
+        await publish_patiently(self._bus, "transform", messages, self._clock)
+        # Only now, and with the epoch recorded here: with the ledger's newer one a page whose batches were never
+        # sent could be taken for granted.
+        await self._publish_follower(pages.follower(due, outcome.epoch, page.next_cursor))
+
+    async def _follow(self, due: FetchPage, verdict: FollowUp) -> None:
+        """The page is committed: go on from the ledger, without a call."""
+        await self._publish_follower(verdict.message)
+        closed = await try_close(self._db, due.run_id)
+        await announce_closed(self._db, self._bus, due.run_id, closed)
+
+    async def _publish_follower(self, follower: FetchPage | None) -> None:
+        if follower is not None:
+            await self._bus.publish("fetch", Message(FetchPage.KIND, encode(follower)))
+
+    async def _count_calls(self, run: RunHead, due: FetchPage, opened: OpenSource) -> None:
+        if opened.client.calls == 0:
+            return
+        async with self._db.for_run(due.run_id) as (conn, _):
+            await runs.count_calls(conn, due.run_id, due.entity, opened.client.calls)
+            await sealed_sources.count_requests(conn, run.source_id, opened.client.calls)

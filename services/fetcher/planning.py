@@ -1,0 +1,103 @@
+"""On RunRequested: start the run, freeze what it reads with, and send each entity's first page on its way."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from services.fetcher.opening import SourceOpener
+from shared.clock import Clock
+from shared.contracts.ids import Entity
+from shared.contracts.mapping import EntityMapping, FieldMappings
+from shared.contracts.messages import FetchPage, RunChanged, RunRequested, decode, encode
+from shared.contracts.schedule import parse_period
+from shared.errors import ConfigurationError, MappingError, PoisonMessageError
+from shared.messaging.ports import Bus, Message
+from shared.storage import runs
+from shared.storage.database import Connection, Database
+from shared.storage.rows import RunHead
+
+OVERLAP = timedelta(minutes=5)
+"""An incremental read starts this much before the newest change seen: vendors' clocks and commits are not in step."""
+
+_mappings = TypeAdapter(FieldMappings)
+
+
+class PlanHandler:
+    """Starts runs. A second message about a running run only repeats what may have been lost."""
+
+    def __init__(self, db: Database, bus: Bus, opener: SourceOpener, clock: Clock) -> None:
+        self._db = db
+        self._bus = bus
+        self._opener = opener
+        self._clock = clock
+
+    async def on_run_requested(self, message: Message) -> None:
+        """Raises ConfigurationError or MappingError (the run fails), PoisonMessageError for a run nobody knows."""
+        request = decode(RunRequested, message.body)
+        async with self._db.for_run(request.run_id) as (conn, head):
+            if head is None:
+                raise PoisonMessageError("no such run")
+            first_pages = await self._start(conn, head)
+        for page in first_pages:
+            await self._bus.publish("fetch", Message(FetchPage.KIND, encode(page)))
+        if first_pages:
+            await self._bus.announce(Message(RunChanged.KIND, encode(RunChanged(run_id=request.run_id))))
+
+    async def _start(self, conn: Connection, head: RunHead) -> list[FetchPage]:
+        if head.status not in ("queued", "running"):
+            return []
+        source = await runs.source_for_plan(conn, head.source_id)
+        if source is None or source.is_deleted:
+            raise ConfigurationError("the source was deleted")
+        if head.status == "queued":
+            if await runs.another_is_running(conn, head.source_id, head.id):
+                return []  # its end sends this message again
+            await self._plan(conn, head, source)
+        return [
+            FetchPage(run_id=head.id, entity=plan.entity, page_no=1)
+            for plan in await runs.running_entities(conn, head.id)
+        ]
+
+    async def _plan(self, conn: Connection, head: RunHead, source: runs.PlanSource) -> None:
+        spec = self._opener.connector(source.source_type).spec
+        described = self._opener.unconnected(source.source_type, source.config)
+        rules = _rules(source.field_mappings)
+        offered = spec.entities(source.config)
+        mappings: dict[Entity, EntityMapping] = {}
+        plans: list[runs.EntityPlan] = []
+        for entity in await runs.entities_of(conn, head.id):
+            if entity not in offered:
+                raise ConfigurationError(f"the source has no {entity}", hint="Add it to the source's config.")
+            mapping = spec.mapping(source.config, entity, rules)
+            mappings[entity] = mapping.model_copy(update={"version": source.mapping_version})
+            cursor = source.cursors.get(entity)
+            incremental = (
+                head.mode == "incremental"
+                and cursor is not None
+                and spec.supports_incremental(source.config, entity)
+                and not self._sweep_due(source.full_sync_every, cursor["last_full_at"])
+            )
+            plans.append(
+                runs.EntityPlan(
+                    entity=entity,
+                    mode="incremental" if incremental else "full",
+                    since=cursor["changed_until"] - OVERLAP if incremental and cursor is not None else None,
+                    stable_paging=described.stable_paging(entity),
+                )
+            )
+        await runs.start_run(conn, head.id, head.source_id, source.config, mappings, tuple(plans))
+
+    def _sweep_due(self, every: str | None, last_full_at: datetime | None) -> bool:
+        if every is None:
+            return False
+        return last_full_at is None or last_full_at + parse_period(every) <= self._clock.now()
+
+
+def _rules(field_mappings: dict[str, Any]) -> FieldMappings:
+    try:
+        return _mappings.validate_python(field_mappings)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise MappingError(f"field_mappings: {place}: {first['msg']}", hint="Correct the source's mapping.") from None

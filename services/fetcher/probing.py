@@ -1,0 +1,86 @@
+"""On ProbeRequested: one cheap call per entity, and what is wrong in words. Nothing is saved."""
+
+import time
+
+from services.fetcher.opening import SourceOpener
+from shared.contracts.ids import Entity
+from shared.contracts.messages import EntityProbe, ProbeReply, ProbeRequested, decode, encode
+from shared.errors import Category, HeadraceError, ParkError, PersonMustActError, PlatformAwayError, RetryableError
+from shared.messaging.ports import Message
+from shared.storage import probes
+from shared.storage.database import Database
+from shared.storage.sealed_sources import SealedSource
+
+
+class ProbeHandler:
+    """Answers every request: what fails is the answer, not an error."""
+
+    def __init__(self, db: Database, opener: SourceOpener) -> None:
+        self._db = db
+        self._opener = opener
+
+    async def on_probe_requested(self, message: Message) -> Message:
+        """The reply. Raises PlatformAwayError alone."""
+        request = decode(ProbeRequested, message.body)
+        started = time.monotonic()
+        async with self._db.transaction() as conn:
+            sealed = await probes.load(conn, request.probe_id)
+        if sealed is None:
+            reply = ProbeReply(ok=False, message="the test expired before it could start", latency_ms=0)
+        else:
+            reply = await self._probe(sealed, started)
+        return Message(ProbeReply.KIND, encode(reply))
+
+    async def _probe(self, sealed: SealedSource, started: float) -> ProbeReply:
+        found: dict[Entity, EntityProbe] = {}
+        failure: HeadraceError | None = None
+        try:
+            entities = self._opener.connector(sealed.source_type).spec.entities(sealed.config)
+        except HeadraceError as error:
+            entities, failure = (), error
+        for entity in entities:
+            try:
+                async with self._opener.open(sealed, entity) as opened:
+                    count = await opened.source.check(entity)
+                found[entity] = EntityProbe(ok=True, sample_count=count)
+            except PlatformAwayError:
+                raise
+            except HeadraceError as error:
+                failure = failure or error
+                found[entity] = EntityProbe(ok=False, message=error.message)
+        latency = int((time.monotonic() - started) * 1000)
+        if failure is None:
+            return ProbeReply(ok=True, message="The source answers.", latency_ms=latency, entities=found)
+        return ProbeReply(
+            ok=False,
+            category=_category(failure),
+            message=failure.message,
+            hint=failure.hint or None,
+            latency_ms=latency,
+            entities=found,
+        )
+
+
+def _category(error: HeadraceError) -> Category:
+    match error:
+        case PersonMustActError() | RetryableError() | ParkError():
+            return error.category
+        case _:
+            return "INTERNAL_ERROR"
+
+
+class ProbeHooks:
+    """A test that fails in an unforeseen way simply gets no answer; the gateway says so."""
+
+    async def on_retry(self, message: Message, error: BaseException, resume_at: float) -> None:
+        """Nobody to tell."""
+
+    async def on_park(self, message: Message, resume_at: float) -> None:
+        """A test never parks: it reports."""
+
+    def with_slot(self, message: Message, slot: str) -> Message:  # noqa: ARG002 - the protocol's shape
+        """It carries no slot."""
+        return message
+
+    async def on_failed(self, message: Message, category: Category, text: str, hint: str) -> None:
+        """Nobody to tell."""

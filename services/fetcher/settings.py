@@ -1,0 +1,14 @@
+"""The fetcher's settings beside those of the platform (docs/operations.md)."""
+
+from pydantic import Field, SecretStr
+
+from shared.config import SettingsModel
+
+
+class FetcherSettings(SettingsModel):
+    """The private sealing keys live here and nowhere else."""
+
+    master_keys: SecretStr = SecretStr("")
+    egress_allow: str = ""
+    fetch_workers: int = Field(default=8, ge=1, le=64)
+    """Pages fetched at once by this process."""

@@ -1,0 +1,15 @@
+"""What nobody needs any more goes."""
+
+from shared.storage.database import Database
+from shared.storage.queries import load_queries
+from shared.storage.upstream_calls import forget_old_calls
+
+_SQL = load_queries("services.scheduler", "scheduler.sql")
+
+
+async def forget(db: Database) -> None:
+    """Keys of finished runs, expired connection tests, calls older than the longest window."""
+    async with db.transaction() as conn:
+        await conn.execute(_SQL["forget_keys"])
+        await conn.execute(_SQL["forget_probes"])
+        await forget_old_calls(conn)

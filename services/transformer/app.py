@@ -1,0 +1,24 @@
+"""The transformer's composition root: a queue in, a queue out, no database and no secret."""
+
+from services.transformer.handlers import TransformHandler
+from shared.messaging.consumer import Consumer
+from shared.messaging.settle import BusOnlyHooks
+from shared.runtime.consuming import ConsumerService, MetricsObserver
+from shared.runtime.resources import Resources
+from shared.runtime.service import Service
+
+
+def build(resources: Resources) -> Service:
+    """One page at a time: mapping is all CPU. More pages at once need more processes."""
+    bus = resources.bus
+    return ConsumerService(
+        "transformer",
+        resources,
+        consumers=(
+            Consumer(
+                bus, "transform", TransformHandler(bus).on_page_fetched,
+                workers=2, prefetch=3, hooks=BusOnlyHooks(bus, "transform"), clock=resources.clock,
+                observer=MetricsObserver(resources.metrics),
+            ),
+        ),
+    )  # fmt: skip

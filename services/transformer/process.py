@@ -1,0 +1,22 @@
+"""The transformer as a process of its own."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from services.transformer.app import build
+from shared.config import load
+from shared.runtime.main import Process, run
+from shared.runtime.resources import PlatformSettings, open_resources
+from shared.runtime.service import Service
+
+
+@asynccontextmanager
+async def start(process: Process) -> AsyncIterator[Sequence[Service]]:
+    """Settings from the environment, servers, service."""
+    async with open_resources(load(PlatformSettings), process, role=None) as resources:
+        yield [build(resources)]
+
+
+def main() -> int:
+    """Run until told to stop; the exit code."""
+    return run(start)

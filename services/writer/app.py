@@ -1,0 +1,29 @@
+"""The writer's composition root."""
+
+from services.writer.handlers import WriteHandler
+from services.writer.hooks import WriterHooks
+from shared.messaging.consumer import BatchConsumer
+from shared.runtime.consuming import ConsumerService, MetricsObserver
+from shared.runtime.resources import Resources
+from shared.runtime.service import Service
+
+ROLE = "headrace_writer"
+MAX_BATCHES = 16
+"""Batches written in one transaction at most; with MAX_BYTES it bounds memory and how long the run's row is held."""
+MAX_BYTES = 8_000_000
+
+
+def build(resources: Resources) -> Service:
+    """Batches in, rows out."""
+    db, bus = resources.need_database(), resources.bus
+    return ConsumerService(
+        "writer",
+        resources,
+        consumers=(
+            BatchConsumer(
+                bus, "write", WriteHandler(db, bus, resources.metrics).on_pages_transformed,
+                workers=2, prefetch=2 * MAX_BATCHES, max_batch=MAX_BATCHES, max_bytes=MAX_BYTES,
+                hooks=WriterHooks(db, bus), clock=resources.clock, observer=MetricsObserver(resources.metrics),
+            ),
+        ),
+    )  # fmt: skip

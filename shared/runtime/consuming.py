@@ -1,0 +1,75 @@
+"""A service that is made of consumers and loops: most of ours are."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any
+
+from prometheus_client import Counter
+
+from shared.messaging.consumer import BatchConsumer, Consumer, Outcome, PauseReason
+from shared.messaging.topology import QueueName
+from shared.observability.metrics import Metrics
+from shared.runtime.resources import Resources
+
+Loop = Callable[[asyncio.Event], Awaitable[None]]
+"""Works until the event is set."""
+
+
+class ConsumerService:
+    """Implements Service. `enter` are resources of the service's own, held while it runs."""
+
+    def __init__(
+        self,
+        name: str,
+        resources: Resources,
+        *,
+        consumers: Sequence[Consumer | BatchConsumer] = (),
+        loops: Sequence[Loop] = (),
+        enter: Sequence[AbstractAsyncContextManager[Any]] = (),
+    ) -> None:
+        self._name = name
+        self._resources = resources
+        self._consumers = tuple(consumers)
+        self._loops = tuple(loops)
+        self._enter = tuple(enter)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    async def run(self, stop: asyncio.Event) -> None:
+        async with AsyncExitStack() as stack:
+            for resource in self._enter:
+                await stack.enter_async_context(resource)
+            async with asyncio.TaskGroup() as tasks:
+                for consumer in self._consumers:
+                    tasks.create_task(consumer.run(stop))
+                for loop in self._loops:
+                    tasks.create_task(_awaited(loop, stop))
+
+    async def ready(self) -> bool:
+        if not await self._resources.bus.ready() or not all(consumer.ready for consumer in self._consumers):
+            return False
+        if self._resources.database is not None and not await self._resources.database.ping():
+            return False
+        return self._resources.redis is None or await self._resources.redis.ready()
+
+
+async def _awaited(loop: Loop, stop: asyncio.Event) -> None:
+    await loop(stop)
+
+
+class MetricsObserver:
+    """What consumers tell, as metrics."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def handled(self, queue: QueueName, kind: str, outcome: Outcome, seconds: float) -> None:  # noqa: ARG002 - the port's shape; a kind has its own queue
+        counter: Counter = self._metrics.messages_processed
+        counter.labels(queue, outcome).inc()
+        self._metrics.processing_seconds.labels(queue).observe(seconds)
+
+    def paused(self, queue: QueueName, reason: PauseReason | None) -> None:
+        """Readiness and the log tell it."""

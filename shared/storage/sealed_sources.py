@@ -1,0 +1,47 @@
+"""Sources as the fetcher needs them: configuration, sealed credentials, limits. Only the fetcher's role may ask."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.contracts.ids import SourceId, UserId
+from shared.errors import ConfigurationError
+from shared.storage.database import Connection
+from shared.storage.queries import load_queries
+from shared.storage.rows import RunHead
+
+_SQL = load_queries("shared.storage", "sealed_sources.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class SealedSource:
+    """What a step needs before anything is opened."""
+
+    box_id: SourceId
+    """What the sealed box is bound to: the source, or the probe that stands for one."""
+    user_id: UserId
+    source_type: str
+    config: Mapping[str, Any]
+    credentials: Mapping[str, Any] | None
+    rate_limit: Mapping[str, Any]
+
+
+async def of_run(conn: Connection, run: RunHead) -> SealedSource:
+    """The run's source, with the config that was frozen when the run started."""
+    row = await conn.fetchrow(_SQL["of_source"], run.source_id)
+    if row is None:
+        raise ConfigurationError("the source was deleted")
+    return SealedSource(
+        box_id=run.source_id,
+        user_id=row["user_id"],
+        source_type=row["source_type"],
+        config=run.config or {},
+        credentials=row["credentials"],
+        rate_limit=row["rate_limit"],
+    )
+
+
+async def count_requests(conn: Connection, source_id: SourceId, calls: int) -> None:
+    """The counters that users see on the source."""
+    if calls:
+        await conn.execute(_SQL["count_requests"], source_id, calls)
