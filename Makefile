@@ -1,0 +1,43 @@
+# Every target sets up what it needs first; a second call does nothing twice. ARGS="…" is handed to the program.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test soak lint bench
+.DELETE_ON_ERROR:
+
+RUN := .venv/bin
+
+help:
+	@echo "make setup | demo | up | test | soak | lint | bench   (CONTRIBUTING.md says what each does)"
+
+setup: .venv/.project
+
+# The stamps are written last, so that an interrupted step is done again.
+.venv/.packages: requirements/dev.lock scripts/setup
+	@scripts/setup
+	@touch $@
+
+.venv/.project: .venv/.packages pyproject.toml
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup
+	@$(RUN)/headrace demo $(ARGS)
+
+up: setup
+	@$(RUN)/headrace up --embedded --sandboxes $(ARGS)
+
+test: setup
+	@scripts/test-servers
+	$(RUN)/python -m pytest -m "not soak" $(ARGS)
+
+soak: setup
+	@scripts/test-servers
+	$(RUN)/python -m pytest -m soak $(ARGS)
+
+lint: setup
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+
+bench: setup
+	@$(RUN)/python bench/run.py $(ARGS)
