@@ -1,0 +1,71 @@
+"""The gate to the writer: pydantic models built from the fields' list check every mapped record.
+
+Coercion makes the texts, these models say what a text of each type may be, whatever made it. A cell that passes is one
+that Postgres takes.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, create_model
+
+from services.transformer.coerce import shown
+from shared.contracts.ids import Entity
+from shared.contracts.records import FIELDS, LINE_FIELDS, MAX_NUMERIC_DIGITS, MAX_TEXT_CHARS, Cell, FieldSpec, FieldType
+
+_NUMERIC = rf"^-?[0-9]{{1,{MAX_NUMERIC_DIGITS}}}(\.[0-9]{{1,{MAX_NUMERIC_DIGITS}}})?$"
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_PATTERNS: dict[FieldType, str] = {
+    "text": r"^[^\x00]*$",
+    "numeric": _NUMERIC,
+    "integer": r"^-?[0-9]{1,10}$",
+    "date": rf"^{_DAY}$",
+    "timestamptz": rf"^{_DAY}T[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}(\.[0-9]{{1,6}})?\+00:00$",
+}
+_REASONS: dict[FieldType, str] = {
+    "text": "expected text without NUL characters",
+    "numeric": f"expected at most {MAX_NUMERIC_DIGITS} digits on each side of the point",
+    "integer": "expected a whole number",
+    "date": "expected a date between the years 1 and 9999",
+    "timestamptz": "expected a time between the years 1 and 9999",
+}
+
+
+class CellModel:
+    """Checks the cells of one kind of record."""
+
+    def __init__(self, name: str, fields: Sequence[FieldSpec]) -> None:
+        definitions: dict[str, Any] = {spec.name: (_annotation(spec) | None, None) for spec in fields}
+        config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
+        model: type[BaseModel] = create_model(name, __config__=config, **definitions)
+        self._check = model.__pydantic_validator__.validate_python
+        self._specs = {spec.name: spec for spec in fields}
+
+    def problems(self, cells: Mapping[str, Cell]) -> list[tuple[str, str]]:
+        """(field, reason) of each cell that may not pass; normally none. Cells that are None may be left out."""
+        try:
+            self._check(cells)
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False, include_context=False)
+            return [self._problem(str(one["loc"][0]), one["type"], cells) for one in found]
+        return []
+
+    def _problem(self, name: str, kind: str, cells: Mapping[str, Cell]) -> tuple[str, str]:
+        spec = self._specs[name]
+        if kind == "string_too_long":
+            return name, f"expected at most {MAX_TEXT_CHARS} characters"
+        if kind == "string_unicode":
+            return name, "expected text without lone surrogates"
+        if kind == "literal_error":
+            return name, f"expected one of {', '.join(spec.values)}, got {shown(cells.get(name))}"
+        return name, _REASONS[spec.type]
+
+
+def _annotation(spec: FieldSpec) -> Any:
+    if spec.values:
+        return Literal[spec.values]
+    return Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS, pattern=_PATTERNS[spec.type])]
+
+
+MODELS: dict[Entity, CellModel] = {entity: CellModel(entity, fields) for entity, fields in FIELDS.items()}
+LINE_MODEL = CellModel("purchase_order_line", LINE_FIELDS)

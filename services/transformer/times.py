@@ -1,0 +1,55 @@
+"""Texts of dates and times. What is not clearly one is refused, never guessed."""
+
+import re
+from datetime import UTC, date, datetime, tzinfo
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_DATETIME = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}(?::\d{2})?)(?:[.,](\d{1,9}))? ?([Zz]|[+-]\d{2}(?::?\d{2})?)?", re.ASCII
+)
+
+
+def parse_datetime(text: str, zone: tzinfo, form: str | None = None) -> datetime:
+    """An aware time: RFC 3339 (or a date, its midnight), else strptime's `form`; without an offset it is in `zone`.
+
+    Raises ValueError.
+    """
+    if form is not None:
+        parsed = datetime.strptime(text, form)  # noqa: DTZ007 - the zone is added below when the text has none
+    elif match := _DATETIME.fullmatch(text):
+        day, clock, fraction, offset = match.groups()
+        parts = (day, "T", clock, f".{fraction[:6]}" if fraction else "", (offset or "").upper())
+        parsed = datetime.fromisoformat("".join(parts))
+    else:
+        parsed = datetime.combine(_plain_date(text), datetime.min.time())
+    return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=zone)
+
+
+def parse_date(text: str, form: str | None = None) -> date:
+    """A date: `YYYY-MM-DD`, or the date of an RFC 3339 time as it is written there; else strptime's `form`.
+
+    Raises ValueError.
+    """
+    if form is None and _DATE.fullmatch(text):
+        return date.fromisoformat(text)
+    return parse_datetime(text, UTC, form).date()
+
+
+def utc_text(moment: datetime) -> str:
+    """RFC 3339 in UTC. Raises OverflowError at the calendar's ends."""
+    return moment.astimezone(UTC).isoformat()
+
+
+def is_readable(form: str) -> bool:
+    """Whether strptime can use `form` at all."""
+    try:
+        datetime.strptime(datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC).strftime(form), form)  # noqa: DTZ007 - only a trial
+    except (ValueError, re.error):
+        return False
+    return True
+
+
+def _plain_date(text: str) -> date:
+    if not _DATE.fullmatch(text):
+        raise ValueError("no ISO date")
+    return date.fromisoformat(text)
