@@ -30,7 +30,7 @@ def build(settings: FetcherSettings, resources: Resources, registry: Registry | 
 
     ring = KeyRing.parse(settings.master_keys.get_secret_value())
     http = HttpClient(EgressPolicy.parse(settings.egress_allow), clock)
-    limiter = RedisRateLimiter(redis, history=history)
+    limiter = RedisRateLimiter(redis, history=history, prefix=resources.key_prefix)
     gate = SlotGate(limiter, clock, renew_every=limiter.lease_ttl / 3)
     opener = SourceOpener(registry or discover(), ring, resources.secrets, http, gate, db)
     hooks, observer = FetcherHooks(db, bus), MetricsObserver(resources.metrics)

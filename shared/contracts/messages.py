@@ -4,7 +4,7 @@ Bulk (`records`, `rows`) is JSON that passes through pydantic untouched: the tra
 validating a page again at each hop would only cost time. msgspec encodes and decodes; decimals stay exact.
 """
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from uuid import UUID
 
@@ -168,8 +168,14 @@ def encode_json(value: Any) -> bytes:
 
 
 def decode_json(data: bytes | str) -> Any:
-    """JSON with every non-integer number as an exact Decimal. Raises msgspec.DecodeError (a ValueError)."""
-    return _decoder.decode(data)
+    """JSON with every non-integer number as an exact Decimal.
+
+    Raises msgspec.DecodeError (a ValueError), and RecursionError for what is nested too deeply.
+    """
+    try:
+        return _decoder.decode(data)
+    except InvalidOperation:
+        raise msgspec.DecodeError("a number's exponent is out of range") from None
 
 
 def encode(message: MessageModel) -> bytes:
@@ -186,7 +192,7 @@ def decode(model: type[_Model], body: bytes) -> _Model:
     """The message in `body`; PoisonMessageError says which field is wrong, never what was in it."""
     try:
         return model.model_validate(decode_json(body))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise PoisonMessageError(f"{model.KIND}: not JSON: {error}") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]

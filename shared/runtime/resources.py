@@ -45,6 +45,8 @@ class Resources:
     clock: Clock
     metrics: Metrics
     secrets: SecretRegistry
+    key_prefix: str = "headrace:"
+    """Begins the name of every key of ours in Redis."""
 
     def need_database(self) -> Database:
         """The database of a service that has one."""

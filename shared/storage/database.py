@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -12,8 +12,11 @@ from shared.contracts.messages import decode_json, encode_json
 from shared.errors import PlatformAwayError
 from shared.storage.rows import RunHead, run_head
 
-Record: TypeAlias = "asyncpg.Record"
-Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+if TYPE_CHECKING:  # the class takes its parameter in the stubs alone
+    Connection = PoolConnectionProxy[asyncpg.Record]
+else:
+    Connection = PoolConnectionProxy
+Record = asyncpg.Record
 
 AWAY: tuple[type[BaseException], ...] = (
     asyncpg.PostgresConnectionError,

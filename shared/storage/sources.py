@@ -89,8 +89,9 @@ async def insert_source(
     """Write a new source."""
     await conn.execute(
         _SQL["insert"], source_id, user_id, source_type, values.display_name, values.description, values.config,
-        dict(credentials.box), list(credentials.names), values.field_mappings, list(values.entities), values.sync_enabled,
-        values.sync_frequency, values.full_sync_every, values.cache_ttl_seconds, dict(values.rate_limit), values.next_sync_at,
+        dict(credentials.box), list(credentials.names), values.field_mappings, list(values.entities),
+        values.sync_enabled, values.sync_frequency, values.full_sync_every, values.cache_ttl_seconds,
+        dict(values.rate_limit), values.next_sync_at,
     )  # fmt: skip
 
 

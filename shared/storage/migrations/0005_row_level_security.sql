@@ -91,7 +91,7 @@ grant select, insert, update, delete on :schema.outbox to headrace_gateway;
 
 -- Fetcher: plans and fetches; the only one that may ask for credentials (by the function).
 grant select (id, user_id, source_type, display_name, config, field_mappings, mapping_version, entities, sync_enabled,
-    cache_ttl_seconds, rate_limit, sync_status, paused_at, last_sync_at, run_seq, last_request_at, is_deleted),
+    full_sync_every, cache_ttl_seconds, rate_limit, sync_status, paused_at, last_sync_at, run_seq, last_request_at, is_deleted),
   update (run_seq, sync_status, sync_error, last_attempt_at)
   on :schema.external_data_sources to headrace_fetcher;
 grant select on :schema.sync_cursors to headrace_fetcher;
@@ -106,7 +106,7 @@ grant usage on sequence :schema.sync_epochs to headrace_fetcher;
 -- Writer: rows, marks, rejects.
 grant select, insert, update on :schema.inventory, :schema.vendors, :schema.purchase_orders to headrace_writer;
 grant select, insert, update, delete on :schema.purchase_order_lines to headrace_writer;
-grant select on :schema.sync_pages to headrace_writer;
+grant select, update (fetched_at) on :schema.sync_pages to headrace_writer; -- update: a row lock asks for it
 grant select, insert, update, delete on :schema.sync_batches, :schema.sync_keys_seen to headrace_writer;
 grant select, insert, update, delete on :schema.quarantined_records to headrace_writer;
 
@@ -125,6 +125,7 @@ grant update (next_sync_at) on :schema.external_data_sources to headrace_schedul
 grant select, insert, update, delete on :schema.outbox to headrace_fetcher, headrace_writer, headrace_scheduler;
 
 -- Scheduler: due sources, runs, dead letters, retention.
+grant update (fetched_at) on :schema.sync_pages to headrace_scheduler; -- for the row lock of a replan
 grant insert on :schema.sync_runs, :schema.sync_run_entities to headrace_scheduler;
 grant select, delete on :schema.sync_pages, :schema.sync_batches, :schema.sync_keys_seen, :schema.upstream_calls to headrace_scheduler;
 grant select (id, expires_at), delete on :schema.connection_probes to headrace_scheduler;
