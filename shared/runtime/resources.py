@@ -25,6 +25,10 @@ class PlatformSettings(SettingsModel):
     amqp_url: SecretStr = SecretStr("")
     redis_url: SecretStr = SecretStr("")
     schema_name: str = Field(default="public", alias="schema")
+    amqp_prefix: str = Field(default="", max_length=50)
+    """Begins every name of ours on the broker, where deployments share one."""
+    redis_prefix: str = Field(default="headrace:", max_length=50)
+    """Begins every key of ours in Redis, likewise."""
 
     def require(self, name: str) -> str:
         """The address, or a StartupError that names the variable."""
@@ -69,7 +73,10 @@ async def open_resources(
     async with AsyncExitStack() as stack:
         transport: Bus
         if bus is None:
-            transport = await stack.enter_async_context(AmqpBus(settings.require("amqp_url"), clock=process.clock))
+            broker = AmqpBus(settings.require("amqp_url"), clock=process.clock, prefix=settings.amqp_prefix)
+            stack.push_async_callback(broker.close)
+            await broker.start()
+            transport = broker
         else:
             transport = bus
         database = None
@@ -85,4 +92,6 @@ async def open_resources(
         server = None
         if redis:
             server = await stack.enter_async_context(RedisServer.at(settings.require("redis_url")))
-        yield Resources(transport, database, server, process.clock, process.metrics, process.secrets)
+        yield Resources(
+            transport, database, server, process.clock, process.metrics, process.secrets, settings.redis_prefix
+        )
