@@ -1,4 +1,4 @@
-"""What a connector is: a pure spec, and a source that reads pages. Nothing here knows a vendor, a queue or a database."""
+"""What a connector is: a pure spec, and a source that reads pages. It knows no vendor, no queue and no database."""
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -31,10 +31,12 @@ class Response:
     body: bytes
     url: str
     """The final URL after redirects."""
+    secret_params: frozenset[str] = frozenset()
+    """Names of the query parameters that carried credentials: cut them out of a link before it is kept."""
 
 
 class Client(Protocol):
-    """The only way out: adds credentials, spends the budget, guards the address, maps the status to an error of ours."""
+    """The only way out: adds credentials, spends the budget, guards the address, turns bad statuses into our errors."""
 
     async def send(self, request: Request) -> Response:
         """Raises AuthenticationError, RateLimitedError, UnavailableError, UnusableBodyError, DataError, ParkError."""

@@ -1,0 +1,63 @@
+"""A vendor's JSON as exact values: bounded in depth, in any charset it admits to, never a float."""
+
+import codecs
+from email.message import Message
+from typing import Any
+
+import msgspec
+
+from shared.contracts.messages import decode_json
+from shared.errors import DataError, UnusableBodyError
+
+MAX_DEPTH = 100
+"""Lists and objects inside each other. No stock record is near it; recursion anywhere downstream stays safe."""
+
+_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+
+
+def parse_json(body: bytes, content_type: str = "") -> Any:
+    """The value of a JSON body; numbers are int or Decimal, of a name used twice the last counts.
+
+    Raises UnusableBodyError for what is cut off or no JSON (`NaN` is none), DataError when it is nested too deeply.
+    """
+    try:
+        value = decode_json(_utf8(body, content_type))
+    except RecursionError:
+        raise DataError(f"the answer's JSON is nested more than {MAX_DEPTH} levels deep") from None
+    except UnicodeError:
+        raise UnusableBodyError(
+            "the answer's text is not in the charset it names (UTF-8 if none)", hint="The vendor must fix its charset."
+        ) from None
+    except msgspec.DecodeError as error:  # its text holds a position, never content
+        raise UnusableBodyError(f"the answer is not whole, valid JSON: {error}") from None
+    _check_depth(value)
+    return value
+
+
+def _utf8(body: bytes, content_type: str) -> bytes | str:
+    for mark, charset in _MARKS:
+        if body.startswith(mark):
+            body = body[len(mark) :]
+            return body if charset == "utf-8" else body.decode(charset)
+    header = Message()
+    header["Content-Type"] = content_type
+    charset = header.get_content_charset("utf-8")
+    try:
+        return body if charset in {"utf-8", "utf8", "us-ascii"} else body.decode(charset)
+    except LookupError:  # a charset that nobody knows: JSON is UTF-8 unless proved otherwise
+        return body
+
+
+def _check_depth(value: Any) -> None:
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, dict | list)
+        ]
+    if level:
+        raise DataError(f"the answer's JSON is nested more than {MAX_DEPTH} levels deep")

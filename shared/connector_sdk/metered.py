@@ -1,0 +1,109 @@
+"""The client that connectors are given: credentials added, every hop paid for, every answer judged."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, aclosing
+from typing import Protocol
+
+from shared.connector_sdk.credentials import Secrets
+from shared.connector_sdk.protocol import Request, Response
+from shared.contracts.messages import encode_json
+from shared.errors import RateLimitedError
+from shared.http.client import BeforeCall, HttpAnswer, HttpClient, HttpStream
+from shared.http.hop import HttpRequest
+from shared.http.status import SNIFF_BYTES, check_body_start, status_error
+
+
+class Budget(Protocol):
+    """One step's share of the upstream account's limits."""
+
+    async def spend(self, limit_class: str) -> None:
+        """Pay for one call, after waiting a moment if need be; raises ParkError when the next slot is later."""
+        ...
+
+    async def blocked(self, limit_class: str, retry_after: float | None) -> None:
+        """The vendor said 429: nobody on this account calls for that long (seconds; None: it did not say)."""
+        ...
+
+    def concurrency(self, limit_class: str) -> AbstractAsyncContextManager[None]:
+        """Held while a call is under way. Taken before the slot, which is good only at its time."""
+        ...
+
+
+class MeteredClient:
+    """`shared.connector_sdk.protocol.Client` over the real network, for one step of one source."""
+
+    def __init__(self, http: HttpClient, secrets: Secrets, budget: Budget) -> None:
+        self._http = http
+        self._secrets = secrets
+        self._budget = budget
+        self.calls = 0
+        """Calls made so far, redirects included: what the vendor counted."""
+
+    async def send(self, request: Request) -> Response:
+        """See the port. A redirect is a call of its own: ParkError may come in the middle."""
+        async with self._budget.concurrency(request.limit_class):
+            answer = await self._http.send(self._wire(request), before_call=self._payer(request))
+        await self._judge(answer, request.limit_class)
+        check_body_start(answer.body[:SNIFF_BYTES], answer.headers.get("content-type", ""), answer.place)
+        return Response(
+            status=answer.status,
+            headers=answer.headers,
+            body=answer.body,
+            url=answer.url,
+            secret_params=frozenset(self._secrets.params),
+        )
+
+    async def stream(self, request: Request) -> AsyncGenerator[bytes, None]:
+        """See the port. Close it (`contextlib.aclosing`) when leaving before its end."""
+        async with (
+            self._budget.concurrency(request.limit_class),
+            self._http.stream(self._wire(request), before_call=self._payer(request)) as answer,
+        ):
+            await self._judge(answer, request.limit_class)
+            content_type = answer.headers.get("content-type", "")
+            start: bytes | None = b""  # what came so far, until it is enough to tell data from a web page; then None
+            async with aclosing(answer.chunks()) as chunks:
+                async for chunk in chunks:
+                    if start is None:
+                        yield chunk
+                        continue
+                    start += chunk
+                    if len(start) >= SNIFF_BYTES:
+                        check_body_start(start[:SNIFF_BYTES], content_type, answer.place)
+                        yield start
+                        start = None
+            if start is not None:
+                check_body_start(start, content_type, answer.place)
+                yield start
+
+    def _wire(self, request: Request) -> HttpRequest:
+        headers = dict(request.headers)
+        body = None
+        if request.json is not None:
+            body = encode_json(request.json)
+            headers["Content-Type"] = "application/json"
+        return HttpRequest(
+            method=request.method,
+            url=request.url,
+            params=request.params,
+            headers=headers,
+            secret_headers=self._secrets.headers,
+            secret_params=self._secrets.params,
+            body=body,
+        )
+
+    def _payer(self, request: Request) -> BeforeCall:
+        async def pay() -> None:
+            await self._budget.spend(request.limit_class)
+            self.calls += 1
+
+        return pay
+
+    async def _judge(self, answer: HttpAnswer | HttpStream, limit_class: str) -> None:
+        error = status_error(
+            answer.status, answer.place, retry_after=answer.retry_after, strayed=answer.strayed
+        )  # fmt: skip
+        if isinstance(error, RateLimitedError):
+            await self._budget.blocked(limit_class, error.retry_after)
+        if error is not None:
+            raise error
