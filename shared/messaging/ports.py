@@ -5,9 +5,11 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from shared.messaging.topology import QueueName
+from shared.errors import PoisonMessageError
+from shared.messaging.topology import MAX_BODY_BYTES, MAX_DELAY, QueueName
 
-HeaderValue = str | int | float
+HeaderValue = str | int
+"""No float: the AMQP library sends them in single precision, which moves a Unix time by a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +19,8 @@ class Message:
     kind: str
     body: bytes
     headers: Mapping[str, HeaderValue] = field(default_factory=dict)
-    """Ours alone: `attempt_transient`, `attempt_rate_limited` (ints), `not_before` (Unix seconds), `trace`."""
+    """Ours alone: `attempt_transient`, `attempt_rate_limited`, `attempt_internal` (ints), `trace`; on the queue `dead`
+    also `queue`, `reason`, `category`, `hint` (`reason` is `delivery_limit` when the broker gave the message up)."""
 
 
 class Delivery(Protocol):
@@ -48,7 +51,13 @@ class Delivery(Protocol):
 class Subscription(Protocol):
     """Deliveries of one queue, at most `prefetch` unsettled at a time."""
 
-    def __aiter__(self) -> AsyncIterator[Delivery]: ...
+    def __aiter__(self) -> AsyncIterator[Delivery]:
+        """Several tasks may iterate at once; each delivery goes to one of them."""
+        ...
+
+    def take_nowait(self) -> Delivery | None:
+        """A delivery that is here already, for who gathers a batch; None when there is none."""
+        ...
 
     async def stop(self) -> None:
         """No new deliveries; the iterator ends after those already handed over. Unstarted ones go back."""
@@ -59,10 +68,12 @@ class Bus(Protocol):
     """At-least-once transport. Safe to use from many tasks at once."""
 
     async def publish(self, queue: QueueName, message: Message, *, delay: float = 0) -> None:
-        """Return when the broker has the message safely. `delay` in seconds, at most 1 h, kept to within a second.
+        """Return when the broker has the message safely. `delay` in seconds, at most MAX_DELAY, kept to within
+        a second. A full bounded queue holds a delayed message back for longer.
 
         Raises BackpressureError when a bounded queue is full, PlatformAwayError when the outcome is unknown (the
-        message may still arrive: publish again, consumers are idempotent).
+        message may still arrive: publish again, consumers are idempotent), PoisonMessageError when the body is larger
+        than MAX_BODY_BYTES.
         """
         ...
 
@@ -83,7 +94,7 @@ class Bus(Protocol):
         ...
 
     def listen(self) -> AbstractAsyncContextManager[AsyncIterator[Message]]:
-        """Announcements from now on."""
+        """Announcements from now on. A listener that doesn't keep up loses the oldest."""
         ...
 
     async def depth(self, queue: QueueName) -> int:
@@ -97,3 +108,11 @@ class Bus(Protocol):
     async def close(self) -> None:
         """Stop everything; unsettled messages go back to their queues."""
         ...
+
+
+def check_publishable(message: Message, delay: float = 0) -> None:
+    """What both adapters refuse alike, before anything is sent."""
+    if len(message.body) > MAX_BODY_BYTES:
+        raise PoisonMessageError(f"{message.kind}: {len(message.body)} bytes are more than a message may have")
+    if delay > MAX_DELAY:
+        raise ValueError(f"a delay of {delay:.0f} s is longer than the bus keeps messages back")
