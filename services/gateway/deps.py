@@ -1,0 +1,44 @@
+"""The gateway's collaborators, and how a route gets them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from services.gateway.auth import TokenVerifier
+from services.gateway.run_watch import RunWatch
+from shared.clock import Clock
+from shared.connector_sdk.spec import ConnectorSpec
+from shared.messaging.ports import Bus
+from shared.sealing.keyring import SealingKeys
+from shared.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayDeps:
+    """`database`: of the role headrace_gateway. `probe_timeout`: seconds that a connection test may take, below 60."""
+
+    database: Database
+    bus: Bus
+    specs: Mapping[str, ConnectorSpec]
+    sealing: SealingKeys
+    verifier: TokenVerifier
+    clock: Clock
+    probe_timeout: float = 55.0
+
+
+def _deps(request: Request) -> GatewayDeps:
+    deps = request.app.state.deps
+    assert isinstance(deps, GatewayDeps)
+    return deps
+
+
+def _run_watch(request: Request) -> RunWatch:
+    watch = request.app.state.run_watch
+    assert isinstance(watch, RunWatch)
+    return watch
+
+
+Deps = Annotated[GatewayDeps, Depends(_deps)]
+Watch = Annotated[RunWatch, Depends(_run_watch)]

@@ -1,0 +1,66 @@
+"""The HTTP application: routes, errors, guards."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from services.gateway import problems
+from services.gateway.auth import Authentication
+from services.gateway.deps import GatewayDeps
+from services.gateway.guards import BodyLimit, SecurityHeaders
+from services.gateway.problems import ProblemBody, UnexpectedErrors
+from services.gateway.routes import connectors, pages, rows, runs, source_actions, sources
+from services.gateway.run_watch import RunWatch
+
+
+def build_app(deps: GatewayDeps) -> FastAPI:
+    """The application; its lifespan runs the listener of the event streams."""
+    watch = RunWatch(deps.bus, deps.clock)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        listener = asyncio.create_task(watch.listen(), name="run-watch")
+        try:
+            yield
+        finally:
+            watch.close()
+            listener.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await listener
+
+    app = FastAPI(
+        title="Headrace",
+        version=_version(),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
+        responses={"4XX": {"model": ProblemBody, "description": "A problem (RFC 9457), `application/problem+json`."}},
+    )
+    app.state.deps = deps
+    app.state.run_watch = watch
+    for module in (connectors, sources, source_actions, runs, rows, pages):
+        app.include_router(module.router)
+    problems.install(app)
+    # The last added is the outermost.
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Authentication, verifier=deps.verifier)
+    app.add_middleware(UnexpectedErrors)
+    app.add_middleware(SecurityHeaders)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return f"{route.tags[0] if route.tags else 'pages'}_{route.name}"
+
+
+def _version() -> str:
+    try:
+        return version("headrace")
+    except PackageNotFoundError:  # run from a source tree
+        return "0"

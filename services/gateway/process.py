@@ -1,0 +1,24 @@
+"""The gateway as a process of its own."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from services.gateway.app import ROLE, build
+from services.gateway.settings import GatewaySettings
+from shared.config import load
+from shared.runtime.main import Process, run
+from shared.runtime.resources import PlatformSettings, open_resources
+from shared.runtime.service import Service
+
+
+@asynccontextmanager
+async def start(process: Process) -> AsyncIterator[Sequence[Service]]:
+    """Settings from the environment, servers, service."""
+    settings = load(GatewaySettings)
+    async with open_resources(load(PlatformSettings), process, role=ROLE) as resources:
+        yield [build(settings, resources)]
+
+
+def main() -> int:
+    """Run until told to stop; the exit code."""
+    return run(start)

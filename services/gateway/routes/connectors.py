@@ -1,0 +1,43 @@
+"""The catalogue, and trying a configuration before it is saved."""
+
+from fastapi import APIRouter
+from pydantic import JsonValue, TypeAdapter
+
+from services.gateway.auth import CurrentIdentity
+from services.gateway.deps import Deps
+from services.gateway.models import ConnectionTest, ConnectorView, TestResult
+from services.gateway.paging import ItemList
+from services.gateway.probing import test_unsaved
+from shared.connector_sdk.spec import ConnectorSpec
+from shared.contracts.ids import ENTITIES
+from shared.contracts.mapping import FieldMappings
+
+router = APIRouter(prefix="/api/connectors", tags=["connectors"])
+_MAPPINGS: TypeAdapter[FieldMappings] = TypeAdapter(FieldMappings)
+
+
+@router.get("")
+async def list_connectors(_identity: CurrentIdentity, deps: Deps) -> ItemList[ConnectorView]:
+    """Every connector: what its config and credentials look like, and what it can do."""
+    return ItemList(items=[_view(spec) for spec in deps.specs.values()], next_cursor=None)
+
+
+@router.post("/test")
+async def try_connector(body: ConnectionTest, identity: CurrentIdentity, deps: Deps) -> TestResult:
+    """Try a configuration without saving it. 200 also when the test fails: `ok` tells."""
+    return await test_unsaved(deps, identity.user_id, body.source_type, body.config, body.credentials)
+
+
+def _view(spec: ConnectorSpec) -> ConnectorView:
+    mappings: dict[str, JsonValue] = _MAPPINGS.dump_python(spec.default_mappings, mode="json", exclude_defaults=True)
+    return ConnectorView(
+        source_type=spec.source_type,
+        title=spec.title,
+        config_schema=spec.config.json_schema(),
+        credentials_schema=spec.credentials.json_schema(),
+        entities=list(ENTITIES),
+        sync_modes=list(spec.sync_modes),
+        supports_realtime=spec.supports_realtime,
+        rate_limits={name: limit.model_dump(exclude_none=True) for name, limit in spec.rate_limits.items()},
+        default_mappings=mappings,
+    )

@@ -1,0 +1,104 @@
+"""Whether a source makes sense: its config and credentials by the connector's models, its mapping rule by rule."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from services.gateway.problems import FieldError, field_errors, invalid, pointer
+from shared.connector_sdk.spec import ConnectorSpec
+from shared.contracts.ids import ENTITIES, Entity
+from shared.contracts.mapping import FieldMappings, FieldRule
+from shared.contracts.records import FIELDS
+from shared.errors import MappingError
+from shared.expressions.paths import compile_path
+
+JsonObject = dict[str, JsonValue]
+
+_RULES: TypeAdapter[FieldMappings] = TypeAdapter(FieldMappings)
+
+
+def spec_of(specs: Mapping[str, ConnectorSpec], source_type: str) -> ConnectorSpec:
+    """The connector. Raises a 422 problem that lists those there are."""
+    spec = specs.get(source_type)
+    if spec is None:
+        known = ", ".join(specs)
+        raise invalid([FieldError(pointer="/source_type", detail=f"is not a connector; known: {known}")])
+    return spec
+
+
+def check_source(spec: ConnectorSpec, config: JsonObject, credentials: JsonObject | None) -> tuple[Entity, ...]:
+    """The entities that the config offers. Raises a 422 problem pointing at every wrong field of both.
+
+    `credentials` None: the stored ones stay.
+    """
+    errors = _errors_of(spec.config, config, "config")
+    if credentials is not None:
+        errors += _errors_of(spec.credentials, credentials, "credentials")
+    if errors:
+        raise invalid(errors)
+    return spec.entities(config)
+
+
+def check_mappings(mappings: JsonObject, entities: Sequence[Entity]) -> None:
+    """Raises a 422 problem: unknown entities and fields, malformed rules, expressions that cannot be parsed."""
+    errors = [
+        FieldError(pointer=pointer("field_mappings", name), detail=_no_such_entity(name, entities))
+        for name in mappings
+        if name not in entities
+    ]
+    try:
+        parsed = _RULES.validate_python({name: rules for name, rules in mappings.items() if name in entities})
+    except ValidationError as error:
+        raise invalid(errors + field_errors(_errors(error), "field_mappings")) from None
+    for entity, rules in parsed.items():
+        errors += _unknown_fields(entity, rules)
+    if errors:
+        raise invalid(errors)
+    broken = [error for entity, rules in parsed.items() for error in _broken_expressions(entity, rules)]
+    if broken:
+        raise invalid(broken, category="MAPPING_ERROR", hint="Correct the expressions named in `errors`.")
+
+
+def _errors_of(adapter: TypeAdapter[Any], value: JsonObject, name: str) -> list[FieldError]:
+    try:
+        adapter.validate_python(value)
+    except ValidationError as error:
+        return field_errors(_errors(error), name)
+    return []
+
+
+def _errors(error: ValidationError) -> list[Any]:
+    return error.errors(include_url=False, include_input=False)
+
+
+def _no_such_entity(name: str, entities: Sequence[Entity]) -> str:
+    if name in ENTITIES:
+        return f"is not read by this source; its config offers {', '.join(entities)}"
+    return f"is not an entity; expected {', '.join(ENTITIES)}"
+
+
+def _unknown_fields(entity: Entity, rules: Mapping[str, FieldRule]) -> list[FieldError]:
+    known = [field.name for field in FIELDS[entity]] + (["lines"] if entity == "purchase_orders" else [])
+    return [
+        FieldError(
+            pointer=pointer("field_mappings", entity, name),
+            detail=f"`{name}` is not a field of {entity}; known: {', '.join(known)}",
+        )
+        for name in rules
+        if name not in known
+    ]
+
+
+def _broken_expressions(entity: Entity, rules: Mapping[str, FieldRule]) -> list[FieldError]:
+    broken = []
+    for name, rule in rules.items():
+        if rule.path is None:
+            continue
+        try:
+            compile_path(rule.path)
+        except MappingError as error:
+            broken.append(
+                FieldError(pointer=pointer("field_mappings", entity, name), detail=f"{name}: {error.message}")
+            )
+    return broken
