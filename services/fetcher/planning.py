@@ -50,10 +50,11 @@ class PlanHandler:
         source = await runs.source_for_plan(conn, head.source_id)
         if source is None or source.is_deleted:
             raise ConfigurationError("the source was deleted")
-        if head.status == "queued":
+        queued = await runs.lock_queued(conn, head.id)
+        if queued is not None:
             if await runs.another_is_running(conn, head.source_id, head.id):
                 return []  # its end sends this message again
-            await self._plan(conn, head, source)
+            await self._plan(conn, queued, source)
         return [
             FetchPage(run_id=head.id, entity=plan.entity, page_no=1)
             for plan in await runs.running_entities(conn, head.id)

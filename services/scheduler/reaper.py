@@ -14,9 +14,9 @@ from shared.storage.replanning import replan
 _log = structlog.get_logger()
 
 
-async def resume(db: Database, bus: Bus, run_id: RunId, *, count: bool) -> None:
+async def resume(db: Database, bus: Bus, run_id: RunId, *, rescue: int = 0) -> None:
     """Replan one run and publish what it needs."""
-    plan = await replan(db, run_id, count=count)
+    plan = await replan(db, run_id, rescue=rescue)
     for request in plan.requests:
         await bus.publish("requests", Message(RunRequested.KIND, encode(request)))
     for fetch in plan.fetches:
@@ -29,7 +29,7 @@ async def resume_all(db: Database, bus: Bus) -> int:
     async with db.transaction() as conn:
         active = await runs.active_runs(conn)
     for run_id, _ in active:
-        await resume(db, bus, run_id, count=False)
+        await resume(db, bus, run_id)
     return len(active)
 
 
@@ -52,11 +52,11 @@ class Reaper:
             self._rested = False
             return 0
         async with self._db.transaction() as conn:
-            stalled = await runs.stalled_runs(conn, self._stall_seconds)
+            stalled = await runs.claim_stalled(conn, self._stall_seconds)
             forgotten = await runs.forgotten_runs(conn, self._stall_seconds)
-        for run_id in stalled:
-            _log.warning("run stalled: replanning", run_id=str(run_id))
-            await resume(self._db, self._bus, run_id, count=True)
+        for run_id, rescue in stalled:
+            _log.warning("run stalled: replanning", run_id=str(run_id), rescue=rescue)
+            await resume(self._db, self._bus, run_id, rescue=rescue)
         for run_id in forgotten:
             await self._bus.publish("requests", Message(RunRequested.KIND, encode(RunRequested(run_id=run_id))))
         return len(stalled) + len(forgotten)

@@ -58,9 +58,13 @@ def _statements(entity: Entity) -> Statements:
         "line_columns": _listed(lines),
         "stage_line_columns": _listed(lines, "n."),
         "target_line_columns": _listed(lines, "l."),
+        "line_number_and_columns": _listed(["line_number", *lines], "n."),
+        "target_line_number_and_columns": _listed(["line_number", *lines], "l."),
+        "excluded_line_columns": _listed(lines, "excluded."),
         "line_assignments": _assigned(lines),
     }
     queries = load_queries("services.writer", "upsert.sql")
+    values["lines_differ"] = _fill(queries["lines_differ"], values) if entity == "purchase_orders" else "false"
     return Statements(
         sql={name: _fill(text, values) for name, text in queries.items()},
         stage_columns=("seq", "page_no", "batch_no", "external_id", *names, "extra", "has_lines"),

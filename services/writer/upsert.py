@@ -40,8 +40,9 @@ class Upserter:
         self, conn: Connection, run: RunHead, entity: Entity, batches: Sequence[PageTransformed]
     ) -> list[PageTransformed]:
         sql = self._statements[entity]
-        fence = await conn.fetchrow(sql["fence"], run.id, entity)
-        if fence is None or not fence["open"]:
+        if not (
+            await conn.fetchval(sql["hold_run"], run.id) and await conn.fetchval(sql["entity_open"], run.id, entity)
+        ):
             return []
         await conn.execute(sql["serialise_entity"], f"{run.id}/{entity}")
         numbers = sorted({batch.page_no for batch in batches})
@@ -61,8 +62,6 @@ class _Write:
         self._entity = entity
         self._sql = sql
         self._group = group
-        self._inherited: dict[str, tuple[Place, str]] = {}
-        """Keys won from a lower page: where they stand now, and the outcome they had there."""
 
     async def run(self) -> None:
         await self._stage()
@@ -101,7 +100,6 @@ class _Write:
 
     async def _settle_duplicates(self) -> None:
         """Keys that another batch of this run has counted: the higher page wins, the other is a duplicate."""
-        await self._conn.execute(self._sql["probe_by_index"])
         lost: list[int] = []
         for row in await self._conn.fetch(self._sql["seen_before"], self._run.id, self._entity):
             key, outcome = row["external_id"], row["outcome"].decode()
@@ -115,17 +113,13 @@ class _Write:
                 self._group.others.append((key, here, "d"))
                 del self._group.staged[key]
             else:
-                self._inherited[key] = (here, outcome)
                 await self._conn.execute(self._sql["demote"], self._run.id, self._entity, key, *there)
                 await self._conn.execute(self._sql["demote_mark"], self._run.id, self._entity, *there, outcome)
         if lost:
             await self._conn.execute(self._sql["unstage"], lost)
 
     async def _classify(self) -> None:
-        await self._conn.execute(self._sql["changed_rows"], self._run.source_id)
-        if self._entity == "purchase_orders":
-            await self._conn.execute(self._sql["changed_lines"], self._run.source_id)
-        await self._conn.execute(self._sql["probe_any"])
+        await self._conn.execute(self._sql["changed_rows"], self._run.source_id, self._run.started_at)
 
     async def _write_rows(self) -> None:
         run = self._run
@@ -152,19 +146,6 @@ class _Write:
                 columns=("external_id", "page_no", "batch_no", "outcome"),
             )
             await self._conn.execute(self._sql["remember_others"], run.id, self._entity, run.user_id)
-        for key, (place, before) in self._inherited.items():
-            await self._inherit(key, place, before)
-
-    async def _inherit(self, key: str, place: Place, before: str) -> None:
-        """A row inserted by page 2 and changed again by page 7 was, for this run, inserted: once."""
-        now = await self._conn.fetchval(self._sql["outcome_of"], self._run.id, self._entity, key, *place)
-        outcome = "i" if before == "i" else "u" if "u" in (before, now.decode()) else "s"
-        if outcome == now.decode():
-            return
-        tally = self._group.tallies[place]
-        tally.inserted += (outcome == "i") - (now == b"i")
-        tally.updated += (outcome == "u") - (now == b"u")
-        await self._conn.execute(self._sql["promote"], self._run.id, self._entity, key, *place, outcome.encode())
 
     async def _quarantine(self) -> None:
         if self._run.dry_run:

@@ -178,8 +178,13 @@ async def _end_run_if_done(conn: Connection, run: RunHead, ended: tuple[Entity, 
     error = (first["error_category"], first["error_message"], first["error_hint"]) if first else (None, None, None)
     row = await conn.fetchrow(_SQL["end_run"], run.id, status, *error)
     assert row is not None
-    sync_status = "success" if status == "succeeded" else status
-    await conn.execute(_SQL["source_status"], run.source_id, sync_status, _sync_error(states), int(row["duration_ms"]))
+    if run.dry_run:
+        await conn.execute(_SQL["calm_source"], run.source_id)
+    else:
+        sync_status = "success" if status == "succeeded" else status
+        await conn.execute(
+            _SQL["source_status"], run.source_id, sync_status, _sync_error(states), int(row["duration_ms"])
+        )
     return Closed(status, ended, await _wake_queued(conn, run))
 
 

@@ -57,6 +57,8 @@ class Recorded:
     """The page is in the ledger under this epoch: publish its batches, then its follower."""
 
     epoch: int
+    committed: frozenset[int] = frozenset()
+    """Batches that need not be published, since an equal read has brought them to their rows."""
 
 
 def follower(message: FetchPage, epoch: int, next_cursor: Cursor) -> FetchPage | None:
@@ -74,6 +76,8 @@ def follower(message: FetchPage, epoch: int, next_cursor: Cursor) -> FetchPage |
 
 async def judge(conn: Connection, message: FetchPage) -> Verdict:
     """What to do about this message now. Holds the run open and locks the pages until the transaction ends."""
+    if not await conn.fetchval(_SQL["hold_run"], message.run_id):
+        return Drop(ended=True)
     fence = await conn.fetchrow(_SQL["fence"], message.run_id, message.entity)
     if fence is None or not fence["open"]:
         return Drop(ended=True)
@@ -108,7 +112,10 @@ async def record(
     rows = await conn.fetch(_SQL["lock_pages"], message.run_id, message.entity, message.page_no)
     known = next((row for row in rows if row["page_no"] == message.page_no), None)
     if known is not None and page.digest is not None and known["digest"] == page.digest:
-        return Recorded(known["epoch"])
+        marks = await conn.fetch(
+            _SQL["committed_numbers"], message.run_id, message.entity, message.page_no, known["epoch"]
+        )
+        return Recorded(known["epoch"], frozenset(row["batch_no"] for row in marks))
     epoch: int = await conn.fetchval(_SQL["next_epoch"])
     if known is not None:
         await _void(conn, message.run_id, message.entity, message.page_no, pages_too=False)

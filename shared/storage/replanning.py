@@ -20,11 +20,11 @@ class Replan:
     closed: Closed = field(default_factory=Closed)
 
 
-async def replan(db: Database, run_id: RunId, *, count: bool) -> Replan:
+async def replan(db: Database, run_id: RunId, *, rescue: int = 0) -> Replan:
     """Keep each entity's unbroken committed prefix, void the rest, and say what to publish.
 
     Safe at any time and from several places at once: messages of the voided chain die at the ledger.
-    count=True: this is a rescue of a stalled run, and after MAX_REPLANS of them the run fails.
+    `rescue`: the how manieth rescue of a stalled run this is; after MAX_REPLANS of them the run fails.
     """
     async with db.for_run(run_id) as (conn, head):
         if head is None:
@@ -33,11 +33,8 @@ async def replan(db: Database, run_id: RunId, *, count: bool) -> Replan:
             return Replan(requests=(RunRequested(run_id=run_id),))
         if head.status != "running":
             return Replan()
-        exhausted = False
+        exhausted = rescue > MAX_REPLANS
         fetches = []
-        if count:
-            replans = await runs.count_replan(conn, run_id)
-            exhausted = replans is not None and replans > MAX_REPLANS
         if not exhausted:
             for plan in await runs.running_entities(conn, run_id):
                 restart = await pages.replan_entity(conn, run_id, plan.entity)

@@ -13,6 +13,7 @@ from shared.errors import PoisonMessageError
 from shared.storage import outbox
 from shared.storage.database import Connection, Record
 from shared.storage.queries import load_queries
+from shared.storage.rows import RunHead, run_head
 
 _SQL = load_queries("shared.storage", "runs.sql")
 
@@ -61,7 +62,7 @@ async def request_run(conn: Connection, ask: RunAsk, *, merge: bool) -> Requeste
         return RequestedRun(active.get("running") or active["queued"], created=False, conflict=True)
     if "queued" in active:
         run_id = active["queued"]
-        await conn.execute(_SQL["widen_run"], run_id, ask.mode, ask.force)
+        await conn.execute(_SQL["widen_run"], run_id, ask.mode, ask.force, ask.dry_run)
         await conn.execute(_SQL["insert_entities"], run_id, ask.user_id, list(ask.entities), ask.mode)
         return RequestedRun(run_id, created=False, conflict=False)
     run_id = ask.run_id or RunId(uuid4())
@@ -103,6 +104,12 @@ async def source_for_plan(conn: Connection, source_id: SourceId) -> PlanSource |
         is_deleted=row["is_deleted"],
         cursors=cursors,
     )
+
+
+async def lock_queued(conn: Connection, run_id: RunId) -> RunHead | None:
+    """The run as it is now, if it still waits to be started; it does until the transaction ends."""
+    row = await conn.fetchrow(_SQL["lock_queued"], run_id)
+    return None if row is None else run_head(row)
 
 
 async def another_is_running(conn: Connection, source_id: SourceId, run_id: RunId) -> bool:
@@ -157,14 +164,22 @@ async def clear_waiting(conn: Connection, run_id: RunId, entity: Entity) -> None
     await conn.execute(_SQL["clear_waiting"], run_id, entity)
 
 
+async def touch(conn: Connection, run_id: RunId, entity: Entity) -> bool:
+    """A long step is alive: the reaper leaves it alone. False when the entity has ended and nobody wants it any more."""
+    return await conn.fetchval(_SQL["touch"], run_id, entity) is not None
+
+
 async def count_calls(conn: Connection, run_id: RunId, entity: Entity, calls: int) -> None:
     """Add calls made to the vendor; a step that made calls is progress."""
     await conn.execute(_SQL["count_calls"], run_id, entity, calls)
 
 
-async def stalled_runs(conn: Connection, seconds: float) -> tuple[RunId, ...]:
-    """Running runs in which nothing happened for that long, and that wait for nothing."""
-    return tuple(row["id"] for row in await conn.fetch(_SQL["stalled"], seconds))
+async def claim_stalled(conn: Connection, seconds: float) -> tuple[tuple[RunId, int], ...]:
+    """Running runs in which nothing happened for that long, and that wait for nothing: each for one caller.
+
+    With each, how often it was claimed, this time included.
+    """
+    return tuple((row["id"], row["replans"]) for row in await conn.fetch(_SQL["claim_stalled"], seconds))
 
 
 async def forgotten_runs(conn: Connection, seconds: float) -> tuple[RunId, ...]:
@@ -175,9 +190,3 @@ async def forgotten_runs(conn: Connection, seconds: float) -> tuple[RunId, ...]:
 async def active_runs(conn: Connection) -> tuple[tuple[RunId, RunStatus], ...]:
     """Every queued or running run of every tenant: for the scheduler alone."""
     return tuple((row["id"], row["status"]) for row in await conn.fetch(_SQL["active"]))
-
-
-async def count_replan(conn: Connection, run_id: RunId) -> int | None:
-    """How often this run was replanned, this time included; None when it isn't running any more."""
-    count: int | None = await conn.fetchval(_SQL["count_replan"], run_id)
-    return count

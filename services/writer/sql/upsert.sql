@@ -7,14 +7,18 @@ create temp table if not exists stage_:table (
 create temp table if not exists stage_lines (
   external_id text not null, line_number integer not null, :typed_line_columns
 ) on commit delete rows;
-create temp table if not exists stage_changed (seq integer not null, is_new boolean not null) on commit delete rows;
+create index if not exists stage_lines_order on stage_lines (external_id);
+create temp table if not exists stage_changed (seq integer not null, is_new boolean not null, differs boolean not null)
+  on commit delete rows;
 create temp table if not exists stage_seen (external_id text, page_no integer, batch_no integer, outcome "char") on commit delete rows
 
--- name: fence
--- The run stays open and this entity has one writer until the transaction ends.
-select r.run_seq, e.status = 'running' and r.status = 'running' as open
-from sync_runs r join sync_run_entities e on e.run_id = r.id
-where r.id = $1 and e.entity = $2 for share of r
+-- name: hold_run
+-- The run stays open until the transaction ends.
+select status = 'running' as open from sync_runs where id = $1 for share
+
+-- name: entity_open
+-- A statement of its own: beside the lock it would show the entity as it was before the wait for that lock.
+select status = 'running' as open from sync_run_entities where run_id = $1 and entity = $2
 
 -- name: serialise_entity
 select pg_advisory_xact_lock(hashtextextended($1, 7))
@@ -28,10 +32,13 @@ select page_no, batch_no from sync_batches where run_id = $1 and entity = $2 and
 
 -- name: seen_before
 -- Keys of this stage that other batches of this run have seen, with the place that counts there.
+-- lateral … offset 0: probe the index once per staged row. Left to itself the planner, which knows nothing of a run
+-- that began a moment ago, may walk all of the run's keys for every staged row.
 select s.seq, s.external_id, k.page_no, k.batch_no, k.outcome
-from stage_:table s
-join sync_keys_seen k on k.run_id = $1 and k.entity = $2 and k.external_id = s.external_id
-where k.outcome in ('i', 'u', 's')
+from stage_:table s cross join lateral (
+  select k.page_no, k.batch_no, k.outcome from sync_keys_seen k
+  where k.run_id = $1 and k.entity = $2 and k.external_id = s.external_id and k.outcome in ('i', 'u', 's') offset 0
+) k
 
 -- name: unstage
 delete from stage_:table where seq = any($1::int[])
@@ -46,37 +53,35 @@ update sync_batches set duplicates = duplicates + 1,
   inserted = inserted - ($5 = 'i')::int, updated = updated - ($5 = 'u')::int, unchanged = unchanged - ($5 = 's')::int
 where run_id = $1 and entity = $2 and page_no = $3 and batch_no = $4
 
--- name: probe_by_index
--- A stage is small and the target is not: joins must probe the target's index, never hash or sort all of it.
-set local enable_hashjoin = off; set local enable_mergejoin = off; set local enable_seqscan = off
-
--- name: probe_any
-set local enable_hashjoin = on; set local enable_mergejoin = on; set local enable_seqscan = on
-
 -- name: changed_rows
-insert into stage_changed (seq, is_new)
-select s.seq, t.id is null
-from stage_:table s left join :table t on t.source_id = $1 and t.external_id = s.external_id
-where t.id is null or t.deleted_at is not null or (:target_compared) is distinct from (:stage_compared)
+-- What is to be written (differs), and what this run has inserted or updated, be it by a batch that was voided since:
+-- runs of a source are serial, so a row that changed after the run's start was changed by this run. Equal rows are only
+-- read: no lock, no write. `offset 0` as above: the stage is small and the target is not, so it must be probed, never
+-- hashed or sorted as a whole.
+insert into stage_changed (seq, is_new, differs)
+select s.seq, t.id is null or t.first_seen_at >= $2, x.differs
+from stage_:table s left join lateral (
+  select * from :table t where t.source_id = $1 and t.external_id = s.external_id offset 0
+) t on true
+cross join lateral (select
+  t.id is null or t.deleted_at is not null or (:target_compared) is distinct from (:stage_compared) or :lines_differ as differs) x
+where x.differs or t.last_changed_at >= $2
 
--- name: changed_lines
--- Orders whose own fields are equal but whose lines are not.
-insert into stage_changed (seq, is_new)
-select s.seq, false
-from stage_purchase_orders s join purchase_orders o on o.source_id = $1 and o.external_id = s.external_id
-where s.has_lines and not exists (select from stage_changed c where c.seq = s.seq) and (
-  exists (
-    select from stage_lines n
-    left join purchase_order_lines l on l.purchase_order_id = o.id and l.line_number = n.line_number
-    where n.external_id = s.external_id and (l.id is null or (:target_line_columns) is distinct from (:stage_line_columns)))
-  or exists (
-    select from purchase_order_lines l where l.purchase_order_id = o.id and not exists (
-      select from stage_lines n where n.external_id = s.external_id and n.line_number = l.line_number)))
+-- name: lines_differ
+s.has_lines and exists (
+  (select :line_number_and_columns from stage_lines n where n.external_id = s.external_id
+   except all
+   select :target_line_number_and_columns from purchase_order_lines l where l.purchase_order_id = t.id)
+  union all
+  (select :target_line_number_and_columns from purchase_order_lines l where l.purchase_order_id = t.id
+   except all
+   select :line_number_and_columns from stage_lines n where n.external_id = s.external_id))
 
 -- name: upsert
 insert into :table (user_id, source_id, source_system, external_id, :columns, extra)
 select $1, $2, $3, s.external_id, :stage_columns, s.extra
 from stage_:table s join stage_changed c using (seq)
+where c.differs
 order by s.external_id
 on conflict (source_id, external_id) do update set
   :assignments, extra = excluded.extra, last_changed_at = now(), deleted_at = null
@@ -86,17 +91,19 @@ delete from purchase_order_lines l using stage_purchase_orders s
 join stage_changed c using (seq)
 join purchase_orders o on o.source_id = $1 and o.external_id = s.external_id
 where l.purchase_order_id = o.id and s.has_lines
-  and not exists (select from stage_lines n where n.external_id = s.external_id and n.line_number = l.line_number)
+  and c.differs and not exists (select from stage_lines n where n.external_id = s.external_id and n.line_number = l.line_number)
 
 -- name: upsert_lines
-insert into purchase_order_lines (purchase_order_id, user_id, line_number, :line_columns)
+insert into purchase_order_lines as l (purchase_order_id, user_id, line_number, :line_columns)
 select o.id, $2, n.line_number, :stage_line_columns
 from stage_lines n
 join stage_purchase_orders s using (external_id)
 join stage_changed c using (seq)
 join purchase_orders o on o.source_id = $1 and o.external_id = n.external_id
+where c.differs
 order by o.external_id, n.line_number
 on conflict (purchase_order_id, line_number) do update set :line_assignments
+where (:target_line_columns) is distinct from (:excluded_line_columns)
 
 -- name: outcomes
 -- What became of the staged rows that are not unchanged.
@@ -112,15 +119,6 @@ order by s.external_id
 -- name: remember_others
 insert into sync_keys_seen (run_id, entity, external_id, page_no, batch_no, user_id, outcome)
 select $1, $2, external_id, page_no, batch_no, $3, outcome from stage_seen order by external_id
-
--- name: outcome_of
-select outcome from sync_keys_seen
-where run_id = $1 and entity = $2 and external_id = $3 and page_no = $4 and batch_no = $5
-
--- name: promote
--- This row was first counted elsewhere as inserted or updated; that outcome moves here with the key.
-update sync_keys_seen set outcome = $6
-where run_id = $1 and entity = $2 and external_id = $3 and page_no = $4 and batch_no = $5
 
 -- name: mark
 insert into sync_batches (run_id, entity, page_no, batch_no, user_id, epoch, read, inserted, updated, unchanged, filtered,

@@ -16,6 +16,7 @@ create table :schema.sync_runs (
   mappings jsonb,                                       -- {entity: mapping}, likewise
   cache_hits integer not null default 0,
   replans integer not null default 0,
+  replanned_at timestamptz,
   error_category text,
   error_message text,
   error_hint text,

@@ -103,11 +103,11 @@ returning source_id, extract(epoch from now() - coalesce(started_at, requested_a
 select update_sync_status($1, $2, $3, $4)
 
 -- name: calm_source
--- A cancelled run says nothing about the source: it goes back to what the last finished one said.
+-- A cancelled or dry run says nothing about the source: it goes back to what the last finished one said.
 update external_data_sources s set sync_status = case
     when s.paused_at is not null then 'paused'
     else coalesce((select case r.status when 'succeeded' then 'success' else r.status end from sync_runs r
-      where r.source_id = s.id and r.status in ('succeeded', 'partial', 'failed') order by r.finished_at desc limit 1),
+      where r.source_id = s.id and not r.dry_run and r.status in ('succeeded', 'partial', 'failed') order by r.finished_at desc limit 1),
       'never_synced') end
 where s.id = $1
 

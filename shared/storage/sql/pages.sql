@@ -1,8 +1,11 @@
+-- name: hold_run
+-- The run, held against a close until this transaction ends.
+select status = 'running' as open from sync_runs where id = $1 for share
+
 -- name: fence
--- The run and the entity, held against a close until this transaction ends.
-select e.mode, e.since, e.status = 'running' and r.status = 'running' as open
-from sync_runs r join sync_run_entities e on e.run_id = r.id
-where r.id = $1 and e.entity = $2 for share of r
+-- A statement of its own: beside the lock it would show the entity as it was before the wait for that lock.
+-- The lock on the entity keeps two first pages apart, which have no parent's row to meet at.
+select mode, since, status = 'running' as open from sync_run_entities where run_id = $1 and entity = $2 for no key update
 
 -- name: lock_pages
 -- The parent's, the page's and the follower's rows, always in this order.
@@ -11,6 +14,9 @@ where run_id = $1 and entity = $2 and page_no between $3 - 1 and $3 + 1 order by
 
 -- name: committed_batches
 select count(*) from sync_batches where run_id = $1 and entity = $2 and page_no = $3 and epoch = $4
+
+-- name: committed_numbers
+select batch_no from sync_batches where run_id = $1 and entity = $2 and page_no = $3 and epoch = $4
 
 -- name: next_epoch
 select nextval('sync_epochs')

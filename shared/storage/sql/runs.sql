@@ -17,7 +17,8 @@ select $1, entity, $2, $4 from unnest($3::text[]) as entity
 on conflict (run_id, entity) do nothing
 
 -- name: widen_run
-update sync_runs set mode = case when $2 = 'full' then 'full' else mode end, force = force or $3
+-- A dry run that a real ask joins becomes real: an accepted ask is not lost.
+update sync_runs set mode = case when $2 = 'full' then 'full' else mode end, force = force or $3, dry_run = dry_run and $4
 where id = $1 and status = 'queued'
 
 -- name: start_run
@@ -39,6 +40,10 @@ select entity, changed_until, last_full_at from sync_cursors where source_id = $
 update sync_run_entities set status = 'running', mode = $3, since = $4, stable_paging = $5, progressed_at = now()
 where run_id = $1 and entity = $2 and status = 'queued'
 
+-- name: lock_queued
+-- Read again once the source is locked: meanwhile another message may have started this run, or an ask widened it.
+select * from sync_runs where id = $1 and status = 'queued' for no key update
+
 -- name: other_running
 select id from sync_runs where source_id = $1 and status = 'running' and id <> $2
 
@@ -56,18 +61,24 @@ where run_id = $1 and entity = $2 and status = 'running'
 update sync_run_entities set waiting_on = null, resume_at = null, progressed_at = now()
 where run_id = $1 and entity = $2 and status = 'running' and waiting_on is not null
 
+-- name: touch
+update sync_run_entities set waiting_on = null, resume_at = null, progressed_at = now()
+where run_id = $1 and entity = $2 and status = 'running' returning true
+
 -- name: count_calls
 update sync_run_entities set api_calls = api_calls + $3, waiting_on = null, resume_at = null, progressed_at = now()
 where run_id = $1 and entity = $2 and status in ('queued', 'running')
 
--- name: stalled
-select r.id, r.replans from sync_runs r
+-- name: claim_stalled
+-- A restart counts as progress: the workers get the same time again. Of two schedulers the second waits for the row,
+-- sees it replanned, and leaves it alone.
+update sync_runs r set replans = r.replans + 1, replanned_at = now()
 where r.status = 'running' and greatest(
-    r.started_at,
+    r.started_at, r.replanned_at,
     (select max(greatest(e.progressed_at, e.resume_at)) from sync_run_entities e where e.run_id = r.id and e.status = 'running'),
     (select max(b.committed_at) from sync_batches b where b.run_id = r.id)
   ) < now() - make_interval(secs => $1)
-order by r.started_at limit 50
+returning r.id, r.replans
 
 -- name: forgotten
 select r.id from sync_runs r
@@ -75,9 +86,6 @@ where r.status = 'queued' and r.requested_at < now() - make_interval(secs => $1)
   and not exists (select from sync_runs o where o.source_id = r.source_id and o.status = 'running')
   and not exists (select from outbox o where o.run_id = r.id)
 order by r.requested_at limit 50
-
--- name: count_replan
-update sync_runs set replans = replans + 1 where id = $1 and status = 'running' returning replans
 
 -- name: active
 select id, status from sync_runs where status in ('queued', 'running') order by requested_at
