@@ -3,33 +3,14 @@
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from shared.connector_sdk.credentials import header_name, sendable
-from shared.connector_sdk.secret_names import carries_secret
+from shared.connector_sdk.http_config import ConfigModel, ExpressionText, PathText, Url, public_url, refuse_secret_name
 from shared.connectors.json_api.since import DEFAULT_FORMAT, check_format
 from shared.contracts.ids import Entity
-from shared.contracts.mapping import MAX_EXPRESSION_CHARS
-from shared.errors import ConfigurationError, MappingError
-from shared.expressions.paths import compile_expression, compile_path
-from shared.http.urls import parse_url
 
 ID_PLACE = "{id}"
-
-
-def _no_secret(name: str, where: str) -> None:
-    if carries_secret(name):
-        raise ValueError(f"{where} {name!r} carries a secret by its name: put it into the credentials")
-
-
-def _url(text: str) -> str:
-    try:
-        url = parse_url(text)
-    except ConfigurationError as error:
-        raise ValueError(" ".join(filter(None, (error.message, error.hint)))) from None
-    for name in url.query:
-        _no_secret(name, "the URL's parameter")
-    return text
 
 
 def _by_id_url(text: str) -> str:
@@ -37,7 +18,7 @@ def _by_id_url(text: str) -> str:
         raise ValueError(f"must hold {ID_PLACE} once, where the id goes")
     if text.find(ID_PLACE) < _path_start(text):
         raise ValueError(f"{ID_PLACE} belongs into the path or the query")
-    _url(text.replace(ID_PLACE, "0"))
+    public_url(text.replace(ID_PLACE, "0"))
     return text
 
 
@@ -54,52 +35,29 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
             sendable(value)
         except ValueError as error:
             raise ValueError(f"the header {name!r} {error}") from None
-        _no_secret(name, "the header")
+        refuse_secret_name(name, "the header")
     return headers
 
 
 def _params(params: dict[str, str]) -> dict[str, str]:
     for name, value in params.items():
-        _no_secret(sendable(name), "the parameter")
+        refuse_secret_name(sendable(name), "the parameter")
         sendable(value)
     return params
 
 
-def _path(text: str) -> str:
-    return _compiled(text, compile_path)
-
-
-def _expression(text: str) -> str:
-    return _compiled(text, compile_expression)
-
-
-def _compiled(text: str, compiler: Any) -> str:
-    try:
-        compiler(text)
-    except MappingError as error:
-        raise ValueError(" ".join(filter(None, (error.message, error.hint)))) from None
-    return text
-
-
-Url = Annotated[str, Field(min_length=1, max_length=4_000), AfterValidator(_url)]
 ByIdUrl = Annotated[str, Field(min_length=1, max_length=4_000), AfterValidator(_by_id_url)]
 ParamName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(sendable)]
-PathText = Annotated[str, Field(min_length=1, max_length=MAX_EXPRESSION_CHARS), AfterValidator(_path)]
-ExpressionText = Annotated[str, Field(min_length=1, max_length=MAX_EXPRESSION_CHARS), AfterValidator(_expression)]
 PageSize = Annotated[int, Field(ge=1, le=100_000)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class NonePagination(_Model):
+class NonePagination(ConfigModel):
     """The whole collection in one answer."""
 
     type: Literal["none"] = "none"
 
 
-class PagePagination(_Model):
+class PagePagination(ConfigModel):
     """By page number."""
 
     type: Literal["page"]
@@ -116,7 +74,7 @@ class PagePagination(_Model):
         return self
 
 
-class OffsetPagination(_Model):
+class OffsetPagination(ConfigModel):
     """By how many records to skip."""
 
     type: Literal["offset"]
@@ -125,7 +83,7 @@ class OffsetPagination(_Model):
     page_size: PageSize
 
 
-class CursorPagination(_Model):
+class CursorPagination(ConfigModel):
     """By a cursor that each answer gives for the next."""
 
     type: Literal["cursor"]
@@ -133,7 +91,7 @@ class CursorPagination(_Model):
     cursor_path: ExpressionText
 
 
-class LinkPagination(_Model):
+class LinkPagination(ConfigModel):
     """By the next page's URL, out of the body (`next_path`) or of the Link header."""
 
     type: Literal["link"]
@@ -145,14 +103,14 @@ Pagination = Annotated[
 ]
 
 
-class EntityConfig(_Model):
+class EntityConfig(ConfigModel):
     """Where one entity is, how it is paged, and what its records are known by."""
 
     url: Url
     method: Literal["GET", "POST"] = "GET"
     """With POST all parameters stay in the query, and the body is empty."""
-    headers: Annotated[dict[str, str], Field(max_length=50), AfterValidator(_headers)] = {}
-    params: Annotated[dict[str, str], Field(max_length=50), AfterValidator(_params)] = {}
+    headers: Annotated[dict[str, str], Field(max_length=50), AfterValidator(_headers)] = Field(default_factory=dict)
+    params: Annotated[dict[str, str], Field(max_length=50), AfterValidator(_params)] = Field(default_factory=dict)
     records_path: ExpressionText | None = None
     id_path: PathText
     filter: ExpressionText | None = None
@@ -173,7 +131,7 @@ class EntityConfig(_Model):
         return {name: _query_text(value) for name, value in params.items()}
 
 
-class JsonApiConfig(_Model):
+class JsonApiConfig(ConfigModel):
     """A source: at least one entity."""
 
     entities: Annotated[dict[Entity, EntityConfig], Field(min_length=1)]
