@@ -48,3 +48,22 @@ class Inbox(Generic[_Item]):
         if not self.ended:
             self.ended = True
             self._items.put_nowait(None)
+
+
+class LossyInbox(Generic[_Item]):
+    """What a listener hears: bounded by forgetting the oldest. Giving up one wait doesn't end the iteration."""
+
+    def __init__(self, size: int) -> None:
+        self._items: asyncio.Queue[_Item] = asyncio.Queue(size)
+
+    def __aiter__(self) -> "LossyInbox[_Item]":
+        return self
+
+    async def __anext__(self) -> _Item:
+        return await self._items.get()
+
+    def put(self, item: _Item) -> None:
+        """Never blocks."""
+        if self._items.full():
+            self._items.get_nowait()
+        self._items.put_nowait(item)

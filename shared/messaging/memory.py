@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from shared.clock import Clock, SystemClock
 from shared.errors import BackpressureError, PlatformAwayError
-from shared.messaging.inbox import Inbox
+from shared.messaging.inbox import Inbox, LossyInbox
 from shared.messaging.ports import Message, Subscription, check_publishable
 from shared.messaging.topology import TOPOLOGY, QueueName, QueueSpec
 
@@ -130,7 +130,7 @@ class MemoryBus:
         self.faults = faults or MemoryFaults()
         self._clock = clock or SystemClock()
         self._queues: dict[QueueName, _Queue] = {spec.name: _Queue(spec) for spec in topology}
-        self._listeners: set[asyncio.Queue[Message]] = set()
+        self._listeners: set[LossyInbox[Message]] = set()
         self._delayed: set[asyncio.Task[None]] = set()
         self._delivered = 0
         self._closed = False
@@ -176,16 +176,14 @@ class MemoryBus:
         if self._closed or self.faults.away:
             return
         for listener in self._listeners:
-            if listener.full():
-                listener.get_nowait()
-            listener.put_nowait(_copied(message))
+            listener.put(_copied(message))
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[Message]]:
-        listener: asyncio.Queue[Message] = asyncio.Queue(MAX_UNHEARD)
+        listener: LossyInbox[Message] = LossyInbox(MAX_UNHEARD)
         self._listeners.add(listener)
         try:
-            yield _heard(listener)
+            yield listener
         finally:
             self._listeners.discard(listener)
 
@@ -278,8 +276,3 @@ class MemoryBus:
 def _copied(message: Message) -> Message:
     """What arrives shares nothing with what was sent."""
     return Message(message.kind, bytes(message.body), dict(message.headers))
-
-
-async def _heard(listener: asyncio.Queue[Message]) -> AsyncIterator[Message]:
-    while True:
-        yield await listener.get()

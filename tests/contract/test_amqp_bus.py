@@ -113,7 +113,13 @@ async def test_an_unknown_outcome_is_an_error(rig: Rig) -> None:
     rig.proxy.cut()
     confirmed = sum(await asyncio.gather(*publishing))
 
-    assert await rig.bus.depth("fetch") >= confirmed
+    async def all_confirmed_are_there() -> bool:
+        try:
+            return await rig.bus.depth("fetch") >= confirmed
+        except PlatformAwayError:  # the other connection was cut as well
+            return False
+
+    await eventually(all_confirmed_are_there)
 
 
 async def test_requests_and_listeners_survive_a_cut(rig: Rig) -> None:
@@ -182,6 +188,32 @@ async def test_a_consumer_that_the_broker_cancels_consumes_again(rig: Rig) -> No
 
         await eventually(published)
         await (await take(deliveries)).ack()
+
+
+async def test_a_consumer_that_the_broker_refuses_tries_again(rig: Rig) -> None:
+    """Somebody declared the queue with other arguments: no connection is lost, and it heals by itself."""
+    name = rig.names.queue("write")
+    async with await aio_pika.connect(rig.url) as connection, connection.channel() as channel:
+        await channel.queue_delete(name)
+        await channel.declare_queue(name, durable=True)
+        async with rig.bus.subscribe("write", prefetch=1) as deliveries:
+            await asyncio.sleep(0.3)  # at least one try; there is no event for a refusal
+            assert not await rig.bus.ready()
+            await channel.queue_delete(name)
+            await eventually(rig.bus.ready)
+            await rig.bus.publish("write", Message("test", b"x"))
+            await (await take(deliveries)).ack()
+
+
+async def test_closing_ends_what_is_under_way_with_an_error(rig: Rig) -> None:
+    rig.proxy.flowing.clear()
+    publishing = asyncio.create_task(rig.bus.publish("fetch", Message("test", b"x")))
+    await asyncio.sleep(0.1)  # sent, and stuck in the proxy
+
+    async with asyncio.timeout(5):
+        await rig.bus.close()
+        with pytest.raises(PlatformAwayError):
+            await publishing
 
 
 async def test_what_was_unsettled_comes_back_when_the_process_is_gone(amqp_url: str) -> None:

@@ -144,7 +144,7 @@ async def test_what_is_here_can_be_gathered_without_waiting(bus: Bus) -> None:
 
 async def test_a_delayed_message_comes_at_its_time(bus: Bus) -> None:
     """Less than the shortest delay queue, exactly one, and one that has to hop (2 s, then 1 s, then the rest)."""
-    wanted = {"0.3": 0.3, "1": 1.0, "3.2": 3.2}
+    wanted = {"0.3": 0.3, "1": 1.0, "2.3": 2.3, "3.2": 3.2}
     arrived: dict[str, float] = {}
 
     async with bus.subscribe("fetch", prefetch=1) as deliveries:  # one that waits must not block the others
@@ -157,6 +157,7 @@ async def test_a_delayed_message_comes_at_its_time(bus: Bus) -> None:
             assert delivery.message.headers == {}, "the adapter's own headers stay inside"
             await delivery.ack()
 
+    assert list(arrived) == list(wanted)
     assert {
         body: wanted[body] - 0.05 <= seconds <= wanted[body] + 1.0 for body, seconds in arrived.items()
     } == dict.fromkeys(wanted, True), arrived
@@ -272,6 +273,14 @@ async def test_announcements_reach_all_who_listen_now(bus: Bus) -> None:
     await bus.announce(message("too late"))
 
     assert [each.body for each in heard] == [b"now", b"now"]
+
+
+async def test_a_listener_may_give_up_a_wait_and_listen_on(bus: Bus) -> None:
+    async with bus.listen() as heard:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(heard), 0.05)
+        await bus.announce(message("later"))
+        assert (await asyncio.wait_for(anext(heard), 5)).body == b"later"
 
 
 async def test_stopping_gives_back_what_nobody_started(bus: Bus) -> None:

@@ -11,11 +11,12 @@ from aio_pika.abc import AbstractIncomingMessage
 from shared.clock import Clock, SystemClock
 from shared.errors import PlatformAwayError
 from shared.messaging.amqp.declare import Names, declare_events
-from shared.messaging.amqp.link import LINK_ERRORS, Link, end_task
+from shared.messaging.amqp.link import LINK_ERRORS, Link, end_task, library_errors
 from shared.messaging.amqp.publisher import Publisher
 from shared.messaging.amqp.replies import Replies
 from shared.messaging.amqp.subscription import REATTACH_PAUSE, AmqpSubscription
 from shared.messaging.amqp.wire import from_amqp, to_amqp
+from shared.messaging.inbox import LossyInbox
 from shared.messaging.ports import Message, Subscription, check_publishable
 from shared.messaging.topology import DELAY_STEPS, MAX_DELAY, TOPOLOGY, QueueName, delay_step
 
@@ -121,7 +122,7 @@ class AmqpBus:
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[Message]]:
-        heard: asyncio.Queue[Message] = asyncio.Queue(MAX_UNHEARD)
+        heard: LossyInbox[Message] = LossyInbox(MAX_UNHEARD)
         listening = asyncio.Event()
         task = asyncio.create_task(self._keep_listening(heard, listening))
         self._listeners.add(task)
@@ -129,18 +130,19 @@ class AmqpBus:
             with suppress(TimeoutError):
                 async with asyncio.timeout(START_TIMEOUT):
                     await listening.wait()
-            yield _iterate(heard)
+            yield heard
         finally:
             self._listeners.discard(task)
             await end_task(task)
 
     async def depth(self, queue: QueueName) -> int:
         try:
-            async with asyncio.timeout(START_TIMEOUT):
-                connection = await self._consumers.connection()
-                async with connection.channel() as channel:
-                    declared = await channel.declare_queue(self._names.queue(queue), passive=True)
-                    return declared.declaration_result.message_count or 0
+            with library_errors():
+                async with asyncio.timeout(START_TIMEOUT):
+                    connection = await self._consumers.connection()
+                    async with connection.channel() as channel:
+                        declared = await channel.declare_queue(self._names.queue(queue), passive=True)
+                        return declared.declaration_result.message_count or 0
         except LINK_ERRORS as error:
             raise PlatformAwayError(f"the depth of {queue} is unknown: {type(error).__name__}") from error
 
@@ -171,15 +173,13 @@ class AmqpBus:
         with suppress(PlatformAwayError):  # whoever asked is gone, or will ask again
             await self._publisher.send("", address, to_amqp(message, correlation_id=correlation, persistent=False))
 
-    async def _keep_listening(self, heard: asyncio.Queue[Message], listening: asyncio.Event) -> None:
+    async def _keep_listening(self, heard: LossyInbox[Message], listening: asyncio.Event) -> None:
         async def on_message(incoming: AbstractIncomingMessage) -> None:
-            if heard.full():
-                heard.get_nowait()
-            heard.put_nowait(from_amqp(incoming, self._names))
+            heard.put(from_amqp(incoming, self._names))
 
         while True:
             connection = await self._consumers.connection()
-            with suppress(*LINK_ERRORS):
+            with suppress(*LINK_ERRORS), library_errors():
                 async with connection.channel() as channel:
                     exchange = await declare_events(channel, self._names)
                     inbox = await channel.declare_queue(
@@ -190,8 +190,3 @@ class AmqpBus:
                     listening.set()
                     await channel.closed()
             await asyncio.sleep(REATTACH_PAUSE[1])
-
-
-async def _iterate(heard: asyncio.Queue[Message]) -> AsyncIterator[Message]:
-    while True:
-        yield await heard.get()

@@ -6,8 +6,8 @@ code that needs it, in view, instead of by a registry of weak references.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import aio_pika
 import structlog
@@ -80,7 +80,8 @@ class Link:
     async def _keep(self) -> None:
         while True:
             try:
-                await self._live_once()
+                with library_errors():
+                    await self._live_once()
             except (AuthenticationError, ProbableAuthenticationError):
                 self._refuse("the broker refuses the user or the password of HEADRACE_AMQP_URL")
             except StartupError as error:
@@ -89,6 +90,8 @@ class Link:
                 self._report("the broker closes at once: is the vhost of HEADRACE_AMQP_URL there, may its user use it?")
             except LINK_ERRORS as error:
                 self._report(f"broker away: {type(error).__name__}")
+            except Exception:  # noqa: BLE001 - a link that ends in silence would be worse than one that goes on with a bug
+                _log.exception("connecting failed", link=self._name)
             await asyncio.sleep(random.uniform(*RECONNECT_PAUSE))  # noqa: S311 - spreads load, guards nothing
 
     async def _live_once(self) -> None:
@@ -129,6 +132,18 @@ class Link:
         if trouble != self._trouble:
             self._trouble = trouble
             _log.warning("cannot connect", link=self._name, why=trouble)
+
+
+@contextmanager
+def library_errors() -> Iterator[None]:
+    """Around calls of the library: it cancels what waits on a channel that closes, as if the caller had been meant."""
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise ConnectionError("the channel closed") from error
 
 
 async def end_task(task: asyncio.Task[None]) -> None:

@@ -10,7 +10,7 @@ from aio_pika.exceptions import DeliveryError, PublishError
 
 from shared.errors import BackpressureError, PlatformAwayError
 from shared.messaging.amqp.declare import Names, declare_all
-from shared.messaging.amqp.link import LINK_ERRORS, Link
+from shared.messaging.amqp.link import LINK_ERRORS, Link, library_errors
 
 IN_FLIGHT = 128
 """Publishes that wait for their confirm at a time: confirms come in batches, so one by one would be slow."""
@@ -33,13 +33,8 @@ class Publisher:
     async def send(self, exchange: str, routing_key: str, message: aio_pika.Message, *, mandatory: bool = True) -> None:
         """Return when the broker has it on disk. BackpressureError: refused. PlatformAwayError: nobody knows."""
         try:
-            async with asyncio.timeout(PUBLISH_TIMEOUT), self._window:
-                await self.link.connection()
-                channel = self._channel
-                if channel is None:
-                    raise PlatformAwayError("the broker's channel is gone")
-                target = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
-                await target.publish(message, routing_key, mandatory=mandatory)
+            with library_errors():
+                await self._send(exchange, routing_key, message, mandatory)
         except PublishError as error:
             self._unroutable(exchange, routing_key)
             raise PlatformAwayError(f"nothing is bound for {routing_key!r}") from error
@@ -47,12 +42,15 @@ class Publisher:
             raise BackpressureError(f"queue {routing_key} is full") from error
         except LINK_ERRORS as error:
             raise PlatformAwayError(f"the broker did not confirm: {type(error).__name__}") from error
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            # nobody cancelled us: the library cancels what waits on a channel that closes
-            raise PlatformAwayError("the broker's channel closed") from error
+
+    async def _send(self, exchange: str, routing_key: str, message: aio_pika.Message, mandatory: bool) -> None:
+        async with asyncio.timeout(PUBLISH_TIMEOUT), self._window:
+            await self.link.connection()
+            channel = self._channel
+            if channel is None:
+                raise ConnectionError("the channel is gone")
+            target = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
+            await target.publish(message, routing_key, mandatory=mandatory)
 
     async def _prepare(self, connection: AbstractConnection) -> None:
         async with connection.channel() as setup:

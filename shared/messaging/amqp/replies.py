@@ -8,7 +8,7 @@ from uuid import uuid4
 from aio_pika.abc import AbstractIncomingMessage
 
 from shared.messaging.amqp.declare import Names
-from shared.messaging.amqp.link import LINK_ERRORS, Link, end_task, on_channel_lost
+from shared.messaging.amqp.link import LINK_ERRORS, Link, end_task, library_errors, on_channel_lost
 from shared.messaging.amqp.wire import from_amqp
 from shared.messaging.ports import Message
 
@@ -50,7 +50,7 @@ class Replies:
     async def _keep(self) -> None:
         while True:
             connection = await self._link.connection()
-            with suppress(*LINK_ERRORS):
+            with suppress(*LINK_ERRORS), library_errors():
                 async with connection.channel() as channel:
                     lost = asyncio.Event()
                     on_channel_lost(channel, lost)

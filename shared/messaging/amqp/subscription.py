@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from shared.clock import Clock
 from shared.errors import PlatformAwayError
 from shared.messaging.amqp.declare import Names, declare_queue
-from shared.messaging.amqp.link import CONNECT_TIMEOUT, LINK_ERRORS, Link, end_task, on_channel_lost
+from shared.messaging.amqp.link import CONNECT_TIMEOUT, LINK_ERRORS, Link, end_task, library_errors, on_channel_lost
 from shared.messaging.amqp.wire import from_amqp, is_public, not_before
 from shared.messaging.inbox import Inbox
 from shared.messaging.ports import Message
@@ -61,7 +61,8 @@ class AmqpDelivery:
 
     async def _settle(self, settling: Awaitable[None]) -> None:
         try:
-            await settling
+            with library_errors():
+                await settling
         except LINK_ERRORS as error:
             _log.info("message comes again", queue=self.queue, error=type(error).__name__)
 
@@ -107,7 +108,7 @@ class AmqpSubscription:
         self._stopping = True
         if self._consuming is not None:
             queue, tag = self._consuming
-            with suppress(*LINK_ERRORS):
+            with suppress(*LINK_ERRORS), library_errors():
                 async with asyncio.timeout(CONNECT_TIMEOUT):
                     await queue.cancel(tag)
         unstarted = self._inbox.take_all()
@@ -127,9 +128,12 @@ class AmqpSubscription:
         while not self._stopping:
             connection = await self._link.connection()
             try:
-                await self._consume_on(connection.channel())
+                with library_errors():
+                    await self._consume_on(connection.channel())
             except LINK_ERRORS as error:
                 _log.warning("consumer lost", queue=self._spec.name, error=type(error).__name__)
+            except Exception:  # noqa: BLE001 - a consumer that ends in silence would be worse than one that goes on with a bug
+                _log.exception("consuming failed", queue=self._spec.name)
             await asyncio.sleep(random.uniform(*REATTACH_PAUSE))  # noqa: S311 - spreads load, guards nothing
 
     async def _consume_on(self, channel: AbstractChannel) -> None:
@@ -150,7 +154,7 @@ class AmqpSubscription:
         finally:
             self._consuming = None
             self._inbox.take_all()  # the broker has them back: whoever took one would only work twice
-            with suppress(*LINK_ERRORS):
+            with suppress(*LINK_ERRORS), library_errors():
                 await channel.close()
 
     async def _on_message(self, incoming: AbstractIncomingMessage) -> None:
