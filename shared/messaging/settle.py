@@ -61,7 +61,7 @@ class BusOnlyHooks:
         return message
 
     async def on_failed(self, message: Message, category: Category, text: str, hint: str) -> None:
-        await self._bus.publish("dead", dead_letter(message, self._queue, text, category, hint))
+        await bury(self._bus, self._queue, message, text, category, hint)
 
 
 class Settler:
@@ -92,16 +92,18 @@ class Settler:
                 await self._hooks.on_failed(message, category, text, hint)
                 _log.warning("step failed", category=category, error=text)
             case DeadLetter(reason, category):
-                await self._bury(message, reason, category)
+                await bury(self._bus, self._queue, message, reason, category)
                 _log.error("message dead-lettered", reason=reason, category=category)
             case _:
                 assert_never(decision)
 
-    async def _bury(self, message: Message, reason: str, category: Category) -> None:
-        if self._queue == "dead":  # it is there already: keep its own reason, and don't spin
-            await self._bus.publish("dead", message, delay=DEAD_AGAIN_DELAY)
-        else:
-            await self._bus.publish("dead", dead_letter(message, self._queue, reason, category))
+
+async def bury(bus: Bus, queue: QueueName, message: Message, reason: str, category: Category, hint: str = "") -> None:
+    """To the dead letters. One that is there already keeps its own reason, and waits, so that it doesn't spin."""
+    if queue == "dead":
+        await bus.publish("dead", message, delay=DEAD_AGAIN_DELAY)
+    else:
+        await bus.publish("dead", dead_letter(message, queue, reason, category, hint))
 
 
 def dead_letter(message: Message, queue: QueueName, reason: str, category: Category, hint: str = "") -> Message:

@@ -487,12 +487,15 @@ async def test_strangers_cannot_trip_a_breaker_that_is_off(rig: Rig) -> None:
     assert rig.seen.pauses == []
 
 
-async def test_a_dead_letter_that_cannot_be_stored_keeps_its_reason_and_does_not_spin(rig: Rig) -> None:
-    rig.script = [PoisonMessageError("cannot store")]
+@pytest.mark.parametrize("error", [PoisonMessageError("cannot store"), AuthenticationError("refused")])
+async def test_a_dead_letter_that_cannot_be_stored_keeps_its_reason_and_does_not_spin(
+    rig: Rig, error: HeadraceError
+) -> None:
+    rig.script = [error]
     await rig.bus.publish("dead", Message("test", b"a", {"reason": "the first"}))
 
-    async with rig.running(rig.consumer("dead")):
-        await rig.until(lambda: rig.seen.outcomes == ["dead"])
+    async with rig.running(rig.consumer("dead", hooks=BusOnlyHooks(rig.bus, "dead"))):
+        await rig.until(lambda: bool(rig.seen.outcomes))
         await rig.idle()
         assert len(rig.calls) == 1
         await rig.until(lambda: len(rig.calls) == 2, advance=30)
