@@ -13,8 +13,8 @@ from shared.contracts.ids import ENTITIES, Entity
 from shared.contracts.mapping import EntityMapping, FieldMappings
 from shared.http.urls import origin, parse_url
 
-RATE_LIMITS = {"default": RateLimit(per_second=5, per_minute=120, concurrency=4)}
-"""Nobody knows a stranger's limits: this is slow enough for most, and the source's `rate_limit` tightens it."""
+RATE_LIMITS = {"default": RateLimit(concurrency=4)}
+"""Nobody knows a stranger's limits but its user: `rate_limit` says them; without it only the calls at once are held."""
 
 
 def _entities(config: Mapping[str, Any]) -> tuple[Entity, ...]:

@@ -51,7 +51,10 @@ drop table if exists vanished, missed_before
 create temp table vanished on commit drop as
 select t.external_id from :table t
 where t.source_id = $1 and t.deleted_at is null
-  and not exists (select from sync_keys_seen k where k.run_id = $2 and k.entity = $3 and k.external_id = t.external_id)
+  and not exists (
+    -- offset 0: a probe of the index per row. As a join the planner, which has no statistics of a run this young, may
+    -- walk all keys for every row.
+    select from sync_keys_seen k where k.run_id = $2 and k.entity = $3 and k.external_id = t.external_id offset 0)
 
 -- name: missed_before
 create temp table missed_before on commit drop as
@@ -86,7 +89,7 @@ on conflict (source_id, entity) do update set
 -- A newer read has spoken for these: whatever is still wrong was quarantined again.
 update quarantined_records q set resolved_at = now()
 where q.source_id = $1 and q.entity = $2 and q.run_id <> $3 and q.resolved_at is null
-  and ($4 or exists (select from sync_keys_seen k where k.run_id = $3 and k.entity = $2 and k.external_id = q.external_id))
+  and ($4 or exists (select from sync_keys_seen k where k.run_id = $3 and k.entity = $2 and k.external_id = q.external_id offset 0))
 
 -- name: end_entity
 update sync_run_entities set status = $3, read = $4, inserted = $5, updated = $6, unchanged = $7, filtered = $8,
