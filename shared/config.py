@@ -12,7 +12,7 @@ PREFIX = "HEADRACE_"
 
 
 class SettingsModel(BaseModel):
-    """Base of all settings: a field `database_url` is read from HEADRACE_DATABASE_URL. Unknown variables are ignored."""
+    """Base of all settings: a field `database_url` is read from HEADRACE_DATABASE_URL; unknown ones are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -24,7 +24,8 @@ def load(model: type[_Settings], environ: Mapping[str, str] | None = None) -> _S
     """Settings from the environment (or from `environ`). Raises StartupError naming the variable, never its value."""
     variables = os.environ if environ is None else environ
     names = [field.alias or name for name, field in model.model_fields.items()]
-    values = {name: variables[PREFIX + name.upper()] for name in names if variables.get(PREFIX + name.upper(), "") != ""}
+    told = {name: variables.get(PREFIX + name.upper(), "") for name in names}
+    values = {name: text for name, text in told.items() if text != ""}
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -45,7 +45,7 @@ def build(settings: FetcherSettings, resources: Resources, registry: Registry | 
                 workers=2, prefetch=4, hooks=hooks, clock=clock, observer=observer,
             ),
             Consumer(
-                bus, "fetch", PageHandler(db, bus, opener, clock).on_fetch_page,
+                bus, "fetch", PageHandler(db, bus, opener, clock, settings.spool_dir).on_fetch_page,
                 workers=workers, prefetch=workers, hooks=hooks, clock=clock, observer=observer,
             ),
             Consumer(

@@ -1,6 +1,6 @@
 """Opens a source for one step: the only place where sealed credentials become plain, and only while it is needed."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from services.fetcher.budget import budgets_of, step_budget
 from shared.connector_sdk.credentials import Credentials, apply
 from shared.connector_sdk.metered import MeteredClient
-from shared.connector_sdk.protocol import Connector, Request, Response, Source
+from shared.connector_sdk.protocol import Connector, OnHeaders, Request, Response, Source
 from shared.connector_sdk.registry import Registry
 from shared.connector_sdk.spec import RateLimit
 from shared.contracts.ids import Entity
@@ -33,7 +33,12 @@ class NoCalls:
         """Refuse."""
         raise AssertionError(f"planning must not call {request.method}")
 
-    async def stream(self, request: Request) -> AsyncIterator[bytes]:
+    async def stream(
+        self,
+        request: Request,
+        *,
+        on_headers: OnHeaders | None = None,  # noqa: ARG002 - the port's signature
+    ) -> AsyncGenerator[bytes, None]:
         """Refuse."""
         await self.send(request)
         yield b""

@@ -1,20 +1,28 @@
 """On FetchPage: one page of one entity, fetched at most once per epoch. docs/architecture.md, "The page chain"."""
 
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import assert_never
+
 import structlog
 
-from services.fetcher.batching import cut
+from services.fetcher.alive import AbandonedError, Life, kept_alive
+from services.fetcher.harvest import Batch, Harvest, PageHarvest
 from services.fetcher.opening import OpenSource, SourceOpener
 from services.fetcher.patience import publish_patiently
+from services.fetcher.spooling import spooled
 from shared.clock import Clock
-from shared.connector_sdk.protocol import Page, ReadRequest
+from shared.connector_sdk.metered import MeteredClient
+from shared.connector_sdk.protocol import ReadRequest, Source
 from shared.contracts.messages import FetchPage, PageFetched, decode, encode
-from shared.errors import PoisonMessageError
+from shared.errors import PlatformAwayError, PoisonMessageError
 from shared.messaging.ports import Bus, Message
 from shared.runtime.dispatch import announce_closed
 from shared.storage import pages, runs, sealed_sources
 from shared.storage.closing import try_close
 from shared.storage.database import Database
-from shared.storage.pages import Drop, Fetch, FetchedPage, FollowUp, Recorded
+from shared.storage.pages import Drop, Fetch, FollowUp, Recorded
 from shared.storage.rows import RunHead
 from shared.storage.sealed_sources import SealedSource
 
@@ -24,11 +32,14 @@ _log = structlog.get_logger()
 class PageHandler:
     """Fetches pages. Any message may come twice, late, or after a crash on any line; the ledger decides."""
 
-    def __init__(self, db: Database, bus: Bus, opener: SourceOpener, clock: Clock) -> None:
+    def __init__(
+        self, db: Database, bus: Bus, opener: SourceOpener, clock: Clock, spool_directory: Path | None = None
+    ) -> None:
         self._db = db
         self._bus = bus
         self._opener = opener
         self._clock = clock
+        self._spool_directory = spool_directory
 
     async def on_fetch_page(self, message: Message) -> None:
         """Raises what the vendor's answer means (shared.errors), ParkError, PlatformAwayError, PoisonMessageError."""
@@ -48,44 +59,67 @@ class PageHandler:
                 await self._fetch(run, due, verdict, sealed)
 
     async def _fetch(self, run: RunHead, due: FetchPage, verdict: Fetch, sealed: SealedSource) -> None:
-        async with self._opener.open(sealed, due.entity, slot=due.slot) as opened:
-            try:
-                page = await opened.source.read_page(ReadRequest(due.entity, verdict.since), due.cursor)
-            except BaseException:
-                await self._count_calls(run, due, opened)
-                raise
-        await self._pass_on(run, due, page, opened.client.calls)
+        if not await self._bus.ready():
+            raise PlatformAwayError("the bus is away")  # before a call that would have to be made again
+        try:
+            async with AsyncExitStack() as kept, kept_alive(self._db, due, self._clock) as life:
+                async with self._opener.open(sealed, due.entity, slot=due.slot) as opened:
+                    try:
+                        harvest = await self._read(
+                            opened.source, due, ReadRequest(due.entity, verdict.since), life, kept
+                        )
+                    except BaseException:
+                        await self._count_calls(run, due, opened)
+                        raise
+                await self._pass_on(run, due, harvest, opened.client, life)
+        except AbandonedError:
+            _log.info("step abandoned: the run has ended", page=due.page_no)
 
-    async def _pass_on(self, run: RunHead, due: FetchPage, page: Page, calls: int) -> None:
-        batches = cut(page.records, page.bytes)
-        fetched = FetchedPage(page.next_cursor, len(page.records), len(batches), page.bytes)
+    async def _read(
+        self, source: Source, due: FetchPage, request: ReadRequest, life: Life, kept: AsyncExitStack
+    ) -> Harvest:
+        match source.shape(due.entity):
+            case "pages":
+                return PageHarvest(await source.read_page(request, due.cursor))
+            case "spool":
+                return await kept.enter_async_context(
+                    spooled(source.read_all(request), life, directory=self._spool_directory)
+                )
+            case never:
+                assert_never(never)
+
+    async def _pass_on(self, run: RunHead, due: FetchPage, harvest: Harvest, client: MeteredClient, life: Life) -> None:
+        page = replace(harvest.page, bytes=client.bytes_read)
         async with self._db.for_run(due.run_id) as (conn, _):
-            outcome = await pages.record(conn, run.user_id, due, fetched)
-            await runs.count_calls(conn, due.run_id, due.entity, calls)
-            await sealed_sources.count_requests(conn, run.source_id, calls)
+            outcome = await pages.record(conn, run.user_id, due, page)
+            await runs.count_calls(conn, due.run_id, due.entity, client.calls)
+            await sealed_sources.count_requests(conn, run.source_id, client.calls)
         if isinstance(outcome, FollowUp):
             await self._follow(due, outcome)
         if not isinstance(outcome, Recorded):
             return
-        template = PageFetched(
-            run_id=due.run_id,
-            entity=due.entity,
-            page_no=due.page_no,
-            batch_no=0,
-            epoch=outcome.epoch,
-            mapping=run.mappings[due.entity],
-            records=[],
-        )
-        messages = [
-            Message(
-                PageFetched.KIND, encode(template.model_copy(update={"batch_no": number, "records": list(records)}))
-            )
-            for number, records in enumerate(batches)
-        ]
-        await publish_patiently(self._bus, "transform", messages, self._clock)
+        for number in range(page.batches):
+            if number not in outcome.committed:
+                life.check()
+                message = self._message(run, due, outcome.epoch, number, await harvest.batch(number))
+                await publish_patiently(self._bus, "transform", [message], self._clock)
         # Only now, and with the epoch recorded here: with the ledger's newer one a page whose batches were never
         # sent could be taken for granted.
         await self._publish_follower(pages.follower(due, outcome.epoch, page.next_cursor))
+
+    @staticmethod
+    def _message(run: RunHead, due: FetchPage, epoch: int, number: int, batch: Batch) -> Message:
+        fetched = PageFetched(
+            run_id=due.run_id,
+            entity=due.entity,
+            page_no=due.page_no,
+            batch_no=number,
+            epoch=epoch,
+            mapping=run.mappings[due.entity],
+            records=batch.records,
+            rejects=batch.rejects,
+        )
+        return Message(PageFetched.KIND, encode(fetched))
 
     async def _follow(self, due: FetchPage, verdict: FollowUp) -> None:
         """The page is committed: go on from the ledger, without a call."""

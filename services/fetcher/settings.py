@@ -1,6 +1,6 @@
 """The fetcher's settings beside those of the platform (docs/operations.md)."""
 
-from pydantic import Field, SecretStr
+from pydantic import DirectoryPath, Field, SecretStr
 
 from shared.config import SettingsModel
 
@@ -12,3 +12,5 @@ class FetcherSettings(SettingsModel):
     egress_allow: str = ""
     fetch_workers: int = Field(default=8, ge=1, le=64)
     """Pages fetched at once by this process."""
+    spool_dir: DirectoryPath | None = None
+    """Where reads without pages are kept until they are sent on; unset: the system's place for temporary files."""

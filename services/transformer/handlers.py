@@ -32,7 +32,7 @@ class TransformHandler:
         page = decode(PageFetched, message.body)
         mapper = self._mapper(page.entity, page.mapping)
         mapper.verify(page.records)
-        mapped = Mapped()
+        mapped = Mapped(rejects=list(page.rejects))
         for start in range(0, len(page.records), SLICE):
             mapper.map_into(mapped, page.records[start : start + SLICE])
             await asyncio.sleep(0)
@@ -43,7 +43,7 @@ class TransformHandler:
             batch_no=page.batch_no,
             epoch=page.epoch,
             mapping_version=page.mapping.version,
-            read=len(page.records),
+            read=len(page.records) + len(page.rejects),
             filtered=mapped.filtered,
             max_updated_at=mapped.max_updated_at,
             rows=mapped.rows,

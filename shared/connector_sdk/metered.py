@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Protocol
 
 from shared.connector_sdk.credentials import Secrets
-from shared.connector_sdk.protocol import Request, Response
+from shared.connector_sdk.protocol import OnHeaders, Request, Response
 from shared.contracts.messages import encode_json
 from shared.errors import RateLimitedError
 from shared.http.client import BeforeCall, HttpAnswer, HttpClient, HttpStream
@@ -38,12 +38,15 @@ class MeteredClient:
         self._budget = budget
         self.calls = 0
         """Calls made so far, redirects included: what the vendor counted."""
+        self.bytes_read = 0
+        """Bytes of good answers so far, decompressed."""
 
     async def send(self, request: Request) -> Response:
         """See the port. A redirect is a call of its own: ParkError may come in the middle."""
         async with self._budget.concurrency(request.limit_class):
             answer = await self._http.send(self._wire(request), before_call=self._payer(request))
         await self._judge(answer, request.limit_class)
+        self.bytes_read += len(answer.body)
         check_body_start(answer.body[:SNIFF_BYTES], answer.headers.get("content-type", ""), answer.place)
         return Response(
             status=answer.status,
@@ -53,17 +56,20 @@ class MeteredClient:
             secret_params=frozenset(self._secrets.params),
         )
 
-    async def stream(self, request: Request) -> AsyncGenerator[bytes, None]:
-        """See the port. Close it (`contextlib.aclosing`) when leaving before its end."""
+    async def stream(self, request: Request, *, on_headers: OnHeaders | None = None) -> AsyncGenerator[bytes, None]:
+        """See the port."""
         async with (
             self._budget.concurrency(request.limit_class),
             self._http.stream(self._wire(request), before_call=self._payer(request)) as answer,
         ):
             await self._judge(answer, request.limit_class)
+            if on_headers is not None:
+                on_headers(answer.headers)
             content_type = answer.headers.get("content-type", "")
             start: bytes | None = b""  # what came so far, until it is enough to tell data from a web page; then None
             async with aclosing(answer.chunks()) as chunks:
                 async for chunk in chunks:
+                    self.bytes_read += len(chunk)
                     if start is None:
                         yield chunk
                         continue

@@ -1,6 +1,6 @@
 """What a connector is: a pure spec, and a source that reads pages. It knows no vendor, no queue and no database."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -35,6 +35,10 @@ class Response:
     """Names of the query parameters that carried credentials: cut them out of a link before it is kept."""
 
 
+OnHeaders = Callable[[Mapping[str, str]], None]
+"""Takes a streamed answer's headers; names are in lower case."""
+
+
 class Client(Protocol):
     """The only way out: adds credentials, spends the budget, guards the address, turns bad statuses into our errors."""
 
@@ -42,8 +46,11 @@ class Client(Protocol):
         """Raises AuthenticationError, RateLimitedError, UnavailableError, UnusableBodyError, DataError, ParkError."""
         ...
 
-    def stream(self, request: Request) -> AsyncIterator[bytes]:
-        """The decompressed body in chunks, bounded; raises as `send` does, also in mid-body when it is cut."""
+    def stream(self, request: Request, *, on_headers: OnHeaders | None = None) -> AsyncGenerator[bytes, None]:
+        """The decompressed body in chunks, bounded; raises as `send` does, also in mid-body when it is cut.
+
+        `on_headers` is called before the first chunk. Close it (`contextlib.aclosing`) when leaving before its end.
+        """
         ...
 
 
@@ -56,6 +63,17 @@ class Page:
     bytes: int
     total: int | None = None
     """Records in the whole read, where the vendor says so: for progress alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecord:
+    """A record that cannot be told apart into fields: it is quarantined, and the read goes on."""
+
+    raw: str
+    """As it came."""
+    reason: str
+    key: str | None = None
+    """Its external id, if that is beyond doubt; without one nothing is deleted after this read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +106,7 @@ class Source(Protocol):
         """One page. Safe to repeat."""
         ...
 
-    def read_all(self, request: ReadRequest) -> AsyncIterator[RawRecord]:
+    def read_all(self, request: ReadRequest) -> AsyncIterator[RawRecord | BadRecord]:
         """All records of a spooled entity, with bounded memory."""
         ...
 

@@ -83,6 +83,8 @@ class PageFetched(MessageModel):
     epoch: int
     mapping: EntityMapping
     records: SkipValidation[list[RawRecord]]
+    rejects: list[RecordReject] = []
+    """Records that the connector could not read: they count as read, and go to the quarantine with the others."""
 
 
 class PageTransformed(MessageModel):
@@ -162,6 +164,10 @@ _decoder = msgspec.json.Decoder(float_hook=Decimal)
 _Model = TypeVar("_Model", bound=MessageModel)
 
 
+class NumberRangeError(msgspec.DecodeError):
+    """JSON with a number beyond what a Decimal holds."""
+
+
 def encode_json(value: Any) -> bytes:
     """JSON bytes; decimals as exact numbers."""
     return _encoder.encode(value)
@@ -170,12 +176,12 @@ def encode_json(value: Any) -> bytes:
 def decode_json(data: bytes | str) -> Any:
     """JSON with every non-integer number as an exact Decimal.
 
-    Raises msgspec.DecodeError (a ValueError), and RecursionError for what is nested too deeply.
+    Raises msgspec.DecodeError (a ValueError; NumberRangeError is one), RecursionError for what is nested too deeply.
     """
     try:
         return _decoder.decode(data)
     except InvalidOperation:
-        raise msgspec.DecodeError("a number's exponent is out of range") from None
+        raise NumberRangeError("a number's exponent is out of range") from None
 
 
 def encode(message: MessageModel) -> bytes:

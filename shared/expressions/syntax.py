@@ -6,7 +6,6 @@ parser are extended here: literals become Decimals, nothing is cached, and the n
 
 import json
 from dataclasses import dataclass
-from decimal import DecimalException
 from typing import Any
 
 from jmespath.exceptions import IncompleteExpressionError, JMESPathError, LexerError, ParseError
@@ -14,7 +13,7 @@ from jmespath.lexer import Lexer
 from jmespath.parser import Parser
 
 from shared.contracts.mapping import MAX_EXPRESSION_CHARS
-from shared.contracts.messages import decode_json
+from shared.contracts.messages import NumberRangeError, decode_json
 from shared.errors import MappingError
 from shared.expressions.limits import MAX_DEPTH, MAX_NODES
 
@@ -90,7 +89,7 @@ class _ExactLexer(Lexer):  # type: ignore[misc] # the package ships no types
     def _literal(self, lexeme: str, start: int) -> object:
         try:
             return decode_json(lexeme)
-        except (RecursionError, DecimalException):
+        except (RecursionError, NumberRangeError):
             raise LexerError(start, lexeme, "the literal is nested too deeply or its number is too large") from None
         except ValueError:
             pass

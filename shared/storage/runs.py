@@ -165,7 +165,7 @@ async def clear_waiting(conn: Connection, run_id: RunId, entity: Entity) -> None
 
 
 async def touch(conn: Connection, run_id: RunId, entity: Entity) -> bool:
-    """A long step is alive: the reaper leaves it alone. False when the entity has ended and nobody wants it any more."""
+    """A long step is alive: the reaper leaves it alone. False when the entity has ended: nobody wants it any more."""
     return await conn.fetchval(_SQL["touch"], run_id, entity) is not None
 
 

@@ -1,0 +1,39 @@
+"""What one step read, in batches: of a page in memory, or of a spooled read on disk."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.fetcher.batching import cut
+from shared.connector_sdk.protocol import Page
+from shared.contracts.messages import RawRecord
+from shared.contracts.records import RecordReject
+from shared.storage.pages import FetchedPage
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one message carries."""
+
+    records: list[RawRecord]
+    rejects: list[RecordReject]
+
+
+class Harvest(Protocol):
+    """A page as the ledger wants it, and its batches by number, from 0."""
+
+    @property
+    def page(self) -> FetchedPage: ...
+
+    async def batch(self, number: int) -> Batch: ...
+
+
+class PageHarvest:
+    """A page that is in memory anyway."""
+
+    def __init__(self, page: Page) -> None:
+        """Raises DataError when one record alone is larger than a message may be."""
+        self._batches = cut(page.records, page.bytes)
+        self.page = FetchedPage(page.next_cursor, len(page.records), len(self._batches), page.bytes)
+
+    async def batch(self, number: int) -> Batch:
+        return Batch(list(self._batches[number]), [])

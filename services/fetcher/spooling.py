@@ -1,0 +1,167 @@
+"""A read without pages: spooled to disk, hashed and cut into batches before the first of them is sent."""
+
+import asyncio
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+
+import msgspec
+
+from services.fetcher.alive import Life
+from services.fetcher.batching import HARD_BYTES, MAX_BYTES, MAX_ROWS
+from services.fetcher.harvest import Batch
+from shared.connector_sdk.protocol import BadRecord
+from shared.contracts.messages import RawRecord, decode_json, encode_json
+from shared.contracts.records import RecordReject
+from shared.errors import DataError, RetryableError, UnavailableError
+from shared.storage.pages import FetchedPage
+
+_RAW_CHARS = 150_000
+"""Of a bad record's text: as JSON it stays below what a reject may hold, whatever has to be escaped."""
+_RECORD_START = b"{"
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolLimits:
+    """What one spooled read may take."""
+
+    max_bytes: int = 4 * 1024 * 1024 * 1024
+    """Of records as JSON lines on disk."""
+    free_bytes: int = 512 * 1024 * 1024
+    """Left free on that disk for everybody else."""
+    read_seconds: float = 20 * 60.0
+    """For the vendor's answer. RabbitMQ takes a message away after 30 minutes; the rest is for publishing."""
+
+
+class Spool:
+    """A whole read on disk: one JSON text per line, an object for a record and an array for a reject."""
+
+    def __init__(self, file: IO[bytes], limits: SpoolLimits) -> None:
+        self._file = file
+        self._limits = limits
+        self._ends: list[int] = []
+        """Where each batch ends in the file."""
+        self._digest = hashlib.sha256()
+        self._size = 0
+        self._records = 0
+
+    @property
+    def page(self) -> FetchedPage:
+        """One page, the last; its bytes are those on disk. Equal reads have equal digests and equal batches."""
+        return FetchedPage(None, self._records, len(self._ends), self._size, self._digest.hexdigest())
+
+    async def fill(self, records: AsyncIterator[RawRecord | BadRecord], life: Life) -> None:
+        """Take the whole read. Raises what the source raises, DataError above a limit, RetryableError for a full
+        disk, UnavailableError when it takes too long, AbandonedError when nobody wants it any more.
+        """
+        lines: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self._limits.read_seconds):
+                async for record in records:
+                    life.check()
+                    line = _line(record)
+                    if lines and (len(lines) == MAX_ROWS or size + len(line) > MAX_BYTES):
+                        await self._end_batch(lines)
+                        lines, size = [], 0
+                    lines.append(line)
+                    size += len(line)
+        except TimeoutError:
+            minutes = self._limits.read_seconds / 60
+            raise UnavailableError(f"the answer was not complete within {minutes:g} minutes") from None
+        if lines or not self._ends:  # an empty read has an empty batch, so that it is accounted for too
+            await self._end_batch(lines)
+
+    async def batch(self, number: int) -> Batch:
+        start = self._ends[number - 1] if number else 0
+        data = await asyncio.to_thread(self._read, start, self._ends[number])
+        records, rejects = [], []
+        for line in data.splitlines():
+            if line.startswith(_RECORD_START):
+                records.append(msgspec.Raw(line))
+            else:
+                external_id, reason, raw = decode_json(line)
+                rejects.append(RecordReject(external_id=external_id, field=None, reason=reason, raw=raw))
+        # The encoder copies each raw text into the message: what was encoded once is not taken apart again.
+        return Batch(cast("list[RawRecord]", records), rejects)
+
+    async def _end_batch(self, lines: list[bytes]) -> None:
+        self._records += len(lines)
+        await asyncio.to_thread(self._append, b"".join(lines))
+
+    def _append(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self._limits.max_bytes:
+            raise DataError(
+                f"the answer holds more than {self._limits.max_bytes:,} bytes of records",
+                hint="Ask the source for fewer rows or columns.",
+            )
+        try:
+            disk = os.fstatvfs(self._file.fileno())
+            fits = disk.f_bavail * disk.f_frsize >= self._limits.free_bytes + len(data)
+            if fits:
+                self._file.write(data)
+                self._file.flush()
+        except OSError as error:
+            raise _no_space(errno.errorcode.get(error.errno or 0, "unknown error")) from error
+        if not fits:
+            raise _no_space(f"less than {self._limits.free_bytes:,} bytes are free")
+        self._digest.update(data)
+        self._digest.update(b"\0")  # where batches end is a part of what must be equal
+        self._ends.append(self._size)
+
+    def _read(self, start: int, end: int) -> bytes:
+        self._file.seek(start)
+        return self._file.read(end - start)
+
+
+@asynccontextmanager
+async def spooled(
+    records: AsyncIterator[RawRecord | BadRecord],
+    life: Life,
+    *,
+    directory: Path | None = None,
+    limits: SpoolLimits | None = None,
+) -> AsyncIterator[Spool]:
+    """The whole read as a file that has no name: nobody else can open it, and even a crash deletes it."""
+    async with AsyncExitStack() as kept:
+        if isinstance(records, AsyncGenerator):
+            kept.push_async_callback(records.aclose)  # hangs up, when the read ends early
+        file = await asyncio.to_thread(_nameless_file, directory)
+        kept.callback(_close, file)
+        spool = Spool(file, limits or SpoolLimits())
+        await spool.fill(records, life)
+        yield spool
+
+
+def _nameless_file(directory: Path | None) -> IO[bytes]:
+    return tempfile.TemporaryFile(dir=directory, prefix="headrace-")
+
+
+def _close(file: IO[bytes]) -> None:
+    with suppress(OSError):  # a full disk refuses what is still buffered, which nobody wants any more
+        file.close()
+
+
+def _no_space(why: str) -> RetryableError:
+    hint = "Free some space where the fetcher runs, or set HEADRACE_SPOOL_DIR."
+    return RetryableError(f"the answer cannot be spooled to disk: {why}", hint=hint)
+
+
+def _line(record: RawRecord | BadRecord) -> bytes:
+    if isinstance(record, BadRecord):
+        value: object = [record.key, record.reason, encode_json(record.raw[:_RAW_CHARS]).decode()]
+    else:
+        value = record
+    line = encode_json(value) + b"\n"
+    if len(line) > HARD_BYTES:
+        raise DataError(
+            f"one record is larger than {HARD_BYTES // 1_000_000} MB", hint="Ask the source for fewer fields."
+        )
+    return line
