@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from servers import databases
 from servers.launching import ServerUnavailableError
 from servers.provider import LADDERS, ServerProvider

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import asyncpg
 
+from pipeline import eventually
 from services.writer.grouping import Tally
 from services.writer.upsert import Upserter
 from shared.contracts.ids import Entity, RunId, SourceId, Trigger, UserId
@@ -236,6 +237,13 @@ class Core:
             key,
         )
         return [dict(row) for row in found]
+
+    async def until_blocked(self) -> None:
+        """Return when a statement of this database waits for a lock."""
+        waiting = (
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+        )
+        await eventually(lambda: self.admin.fetchval(waiting), bool, within=10)
 
     async def source_row(self, source_id: SourceId) -> dict[str, Any]:
         row = await self.admin.fetchrow("select * from external_data_sources where id = $1", source_id)

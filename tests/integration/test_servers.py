@@ -11,6 +11,7 @@ import aio_pika
 import asyncpg
 import pytest
 from redis.asyncio import Redis
+
 from servers import databases, launching, redis
 from servers.launching import Running, ServerUnavailableError
 from servers.provider import Ladder, ServerProvider

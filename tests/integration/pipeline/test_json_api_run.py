@@ -3,7 +3,6 @@
 from typing import Any
 
 from pipeline import Pipeline
-
 from sandboxes.json_api.app import build_app
 from sandboxes.json_api.state import JsonApiState
 from sandboxes.serving import running

@@ -353,17 +353,9 @@ async def test_a_batch_of_an_entity_that_ended_is_refused_even_when_the_end_come
                 run,
             )
             writing = asyncio.create_task(core.write(batch))
-            await until_blocked(core)
+            await core.until_blocked()
         assert await asyncio.wait_for(writing, 10) == []
     assert await core.rows(source) == {}
-
-
-async def until_blocked(core: Core) -> None:
-    async with asyncio.timeout(10):
-        while not await core.admin.fetchval(
-            "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')"
-        ):
-            await asyncio.sleep(0.01)
 
 
 async def test_an_unknown_run_is_nobody_s(core: Core) -> None:
