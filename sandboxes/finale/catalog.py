@@ -113,7 +113,7 @@ class Catalog:
             raise RefusedError(f"{record['productId']} is {status} already")
         return self._store.put("product", {**record, "statusId": status})
 
-    def add_party(self, name: str, *roles: str, party_id: str | None = None, **fields: Any) -> str:
+    def add_party(self, name: str, /, *roles: str, party_id: str | None = None, **fields: Any) -> str:
         """Create a supplier, customer, carrier or company, and return its address."""
         party_id = party_id or str(self._store.number("party"))
         url = self._store.url("partygroup", party_id)

@@ -90,7 +90,7 @@ class FinaleState:
             record.pop(name, None)
         self.store.version += 1
 
-    def add_party(self, name: str, *roles: str, **fields: Any) -> str:
+    def add_party(self, name: str, /, *roles: str, **fields: Any) -> str:
         """Create a party, by default a supplier; returns its address."""
         return self.catalog.add_party(name, *(roles or ("SUPPLIER",)), **fields)
 

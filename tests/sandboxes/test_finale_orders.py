@@ -232,7 +232,7 @@ async def test_products_parties_and_stock_changes_are_written() -> None:
         assert (await client.post(made["actionUrlDeactivate"], {})).json["statusId"] == "PRODUCT_INACTIVE"
         assert (await client.post(made["actionUrlDeactivate"], {})).status == 400
         assert (await client.post("product/NOPE", {})).status == 404
-        body = {"groupName": "Carrier", "roleTypeIdList": ["CARRIER"]}
+        body = {"groupName": "Carrier", "roleTypeIdList": ["CARRIER"], "name": "ignored", "party_id": "ignored"}
         assert (await client.post("partygroup/", body)).json["roleTypeIdList"] == ["CARRIER"]
         assert (await client.post(shop.supplier, {"groupName": "Renamed"})).json["groupName"] == "Renamed"
         variance = {
