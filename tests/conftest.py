@@ -75,12 +75,19 @@ def redis_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def template(postgres_url: str) -> Iterator[str | None]:
-    """The database with our tables that `database_url` copies; None as long as there are no migrations."""
+def template(postgres_url: str) -> Iterator[str]:
+    """The database with our tables that `database_url` copies."""
     name = databases.migrated(postgres_url)
     yield name
-    if name is not None:
-        databases.drop(postgres_url, name)
+    databases.drop(postgres_url, name)
+
+
+@pytest.fixture(scope="session")
+def template18(postgres18_url: str) -> Iterator[str]:
+    """The same on PostgreSQL 18."""
+    name = databases.migrated(postgres18_url)
+    yield name
+    databases.drop(postgres18_url, name)
 
 
 @pytest.fixture
@@ -99,9 +106,15 @@ def new_database() -> Iterator[Callable[..., str]]:
 
 
 @pytest.fixture
-def database_url(postgres_url: str, template: str | None, new_database: Callable[..., str]) -> str:
+def database_url(postgres_url: str, template: str, new_database: Callable[..., str]) -> str:
     """Superuser's DSN of a database of this test's own, with our tables."""
     return new_database(postgres_url, template)
+
+
+@pytest.fixture
+def database18_url(postgres18_url: str, template18: str, new_database: Callable[..., str]) -> str:
+    """The same on PostgreSQL 18."""
+    return new_database(postgres18_url, template18)
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """Databases on a running PostgreSQL, one a test."""
 
 import asyncio
-import importlib
-import importlib.util
 import secrets
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-TEMPLATE_MODULE = "shared.storage.migrate"
+from shared.storage.migrate import migrate
 
 
 def at(admin_url: str, database: str) -> str:
@@ -31,11 +29,8 @@ def drop(admin_url: str, name: str) -> None:
     _execute(admin_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
-def migrated(admin_url: str) -> str | None:
-    """The name of a new database with our tables, None as long as there are no migrations."""
-    if importlib.util.find_spec(TEMPLATE_MODULE) is None:
-        return None
-    migrate = importlib.import_module(TEMPLATE_MODULE).migrate
+def migrated(admin_url: str) -> str:
+    """The name of a new database with our tables."""
     name = create(admin_url)
     try:
         _run(migrate(at(admin_url, name)))
