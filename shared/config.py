@@ -30,7 +30,8 @@ def load(model: type[_Settings], environ: Mapping[str, str] | None = None) -> _S
         return model.model_validate(values)
     except ValidationError as error:
         problems = "; ".join(
-            f"{PREFIX}{str(problem['loc'][0]).upper() if problem['loc'] else 'settings'}: {problem['msg']}"
+            (f"{PREFIX}{str(problem['loc'][0]).upper()}: " if problem["loc"] else "")
+            + problem["msg"].removeprefix("Value error, ")
             for problem in error.errors(include_input=False, include_url=False, include_context=False)
         )
         raise StartupError(problems, hint="See the settings table in docs/operations.md.") from None

@@ -82,6 +82,7 @@ def _own_settings(data: DataDir, servers: EmbeddedServers, environ: Mapping[str,
         "HEADRACE_MASTER_KEYS": ring.to_text(),
         "HEADRACE_SEAL_KEYS": ring.public().to_text(),
         "HEADRACE_WEBHOOK_KEYS": derive_webhook_keys(ring).to_text(),
+        "HEADRACE_JWKS_URL": "",  # the local user alone signs in here
         "HEADRACE_JWT_SECRET": environ.get("HEADRACE_JWT_SECRET") or data.jwt_secret(),
     }
     return {**environ, **own}
@@ -89,6 +90,7 @@ def _own_settings(data: DataDir, servers: EmbeddedServers, environ: Mapping[str,
 
 def _token(process: Process, data: DataDir, variables: Mapping[str, str]) -> str:
     settings = load(GatewaySettings, variables)
+    assert settings.jwt_secret is not None
     secret = settings.jwt_secret.get_secret_value()
     token = mint(secret, data.local_user(), process.clock, audience=settings.jwt_audience)
     process.secrets.add(token)

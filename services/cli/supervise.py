@@ -123,6 +123,7 @@ async def prepare(
     await migrate_patiently(platform)
     token = None
     if dev_user:
+        assert settings.jwt_secret is not None
         secret = settings.jwt_secret.get_secret_value()
         token = mint(secret, data.local_user(), process.clock, audience=settings.jwt_audience)
         process.secrets.add(token)

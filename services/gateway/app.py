@@ -1,11 +1,15 @@
 """The gateway's composition root."""
 
-from services.gateway.auth import SecretTokenVerifier
+from services.gateway.api_tokens import BearerVerifier
 from services.gateway.deps import GatewayDeps
 from services.gateway.http_app import build_app
+from services.gateway.identity import TokenVerifier
+from services.gateway.jwts import JwksTokenVerifier, SecretTokenVerifier
+from services.gateway.key_set import KeySetFetcher
 from services.gateway.service import GatewayService, listen
 from services.gateway.settings import GatewaySettings
 from shared.connector_sdk.registry import discover_specs
+from shared.errors import StartupError
 from shared.runtime.resources import Resources
 from shared.sealing.keyring import SealingKeys
 
@@ -14,15 +18,28 @@ ROLE = "headrace_gateway"
 
 def build(settings: GatewaySettings, resources: Resources) -> GatewayService:
     """Listens at once. Raises StartupError on a missing, default or short key and on a port in use."""
-    secret = settings.jwt_secret.get_secret_value()
-    resources.secrets.add(secret)
     database = resources.need_database()
     deps = GatewayDeps(
         database=database,
         bus=resources.bus,
         specs=discover_specs(),
         sealing=SealingKeys.parse(settings.seal_keys),
-        verifier=SecretTokenVerifier(secret, settings.jwt_audience),
+        verifier=BearerVerifier(_jwts(settings, resources), database, resources.clock),
         clock=resources.clock,
+        allowed_origins=settings.allowed_origins,
+        requests_per_minute=settings.requests_per_minute,
     )
     return GatewayService(build_app(deps), listen(settings.gateway_host, settings.gateway_port), database)
+
+
+def _jwts(settings: GatewaySettings, resources: Resources) -> TokenVerifier:
+    if settings.jwt_secret is not None:
+        secret = settings.jwt_secret.get_secret_value()
+        resources.secrets.add(secret)
+        return SecretTokenVerifier(secret, settings.jwt_audience)
+    assert settings.jwks_url is not None  # the settings hold one of the two
+    try:
+        fetch = KeySetFetcher(settings.jwks_url, resources.clock)
+    except ValueError as error:
+        raise StartupError(f"HEADRACE_JWKS_URL: {error}") from None
+    return JwksTokenVerifier(fetch, settings.jwt_audience, resources.clock)

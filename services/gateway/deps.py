@@ -1,12 +1,12 @@
 """The gateway's collaborators, and how a route gets them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
-from services.gateway.auth import TokenVerifier
+from services.gateway.identity import TokenVerifier
 from services.gateway.run_watch import RunWatch
 from shared.clock import Clock
 from shared.connector_sdk.spec import ConnectorSpec
@@ -26,6 +26,8 @@ class GatewayDeps:
     verifier: TokenVerifier
     clock: Clock
     probe_timeout: float = 55.0
+    allowed_origins: Sequence[str] = ()
+    requests_per_minute: int = 600
 
 
 def _deps(request: Request) -> GatewayDeps:

@@ -7,13 +7,15 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.middleware.cors import CORSMiddleware
 
 from services.gateway import problems
 from services.gateway.auth import Authentication
 from services.gateway.deps import GatewayDeps
 from services.gateway.guards import BodyLimit, SecurityHeaders
+from services.gateway.pacing import RequestPace
 from services.gateway.problems import ProblemBody, UnexpectedErrors
-from services.gateway.routes import connectors, pages, rows, runs, source_actions, sources
+from services.gateway.routes import audit, connectors, pages, rows, runs, source_actions, sources, tokens
 from services.gateway.run_watch import RunWatch
 
 
@@ -44,12 +46,22 @@ def build_app(deps: GatewayDeps) -> FastAPI:
     )
     app.state.deps = deps
     app.state.run_watch = watch
-    for module in (connectors, sources, source_actions, runs, rows, pages):
+    for module in (connectors, sources, source_actions, runs, rows, tokens, audit, pages):
         app.include_router(module.router)
     problems.install(app)
     # The last added is the outermost.
     app.add_middleware(BodyLimit)
+    app.add_middleware(RequestPace, per_minute=deps.requests_per_minute, clock=deps.clock)
     app.add_middleware(Authentication, verifier=deps.verifier)
+    if deps.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=deps.allowed_origins,
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
+            expose_headers=["Location", "Retry-After", "Idempotency-Replayed"],
+            max_age=600,
+        )
     app.add_middleware(UnexpectedErrors)
     app.add_middleware(SecurityHeaders)
     return app

@@ -8,8 +8,8 @@ from typing import Annotated
 from fastapi import Header, Request, Response
 from pydantic import BaseModel
 
-from services.gateway.auth import Identity
 from services.gateway.deps import GatewayDeps
+from services.gateway.identity import Identity
 from services.gateway.problems import ProblemError
 from shared.contracts.ids import UserId
 from shared.contracts.messages import encode_json

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from services.gateway.auth import Identity
 from services.gateway.deps import GatewayDeps
+from services.gateway.identity import Identity
 from services.gateway.run_watch import RunWatch
 from shared.contracts.ids import FINISHED, RunId
 from shared.errors import PlatformAwayError

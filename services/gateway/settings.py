@@ -1,8 +1,9 @@
 """The gateway's settings."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+from yarl import URL
 
 from shared.config import SettingsModel
 
@@ -20,14 +21,39 @@ def _strong(secret: SecretStr) -> SecretStr:
     return secret
 
 
-class GatewaySettings(SettingsModel):
-    """HEADRACE_JWT_SECRET, HEADRACE_JWT_AUDIENCE, HEADRACE_GATEWAY_HOST, HEADRACE_GATEWAY_PORT, HEADRACE_SEAL_KEYS."""
+def _origins(text: str) -> str:
+    for origin in filter(None, (each.strip() for each in text.split(","))):
+        url = URL(origin)
+        if url.scheme not in ("http", "https") or not url.host or str(url.origin()) != origin.rstrip("/"):
+            raise ValueError(f"{origin} is not an origin such as https://app.example.com")
+    return text
 
-    jwt_secret: Annotated[SecretStr, AfterValidator(_strong)]
+
+class GatewaySettings(SettingsModel):
+    """What the gateway reads beside the platform's settings; docs/operations.md lists the variables."""
+
+    jwt_secret: Annotated[SecretStr, AfterValidator(_strong)] | None = None
     """HS256 key of the tokens: Supabase's JWT secret."""
+    jwks_url: str | None = None
+    """Key set of the tokens (ES256, RS256), instead of the secret."""
     jwt_audience: str = Field(default="authenticated", min_length=1)
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8080, ge=0, le=65535)
     """0: any free port."""
     seal_keys: str = Field(min_length=1)
     """Public halves of the sealing keys."""
+    cors_origins: Annotated[str, AfterValidator(_origins)] = ""
+    """Comma-separated origins whose pages may call the API from a browser; none by default."""
+    requests_per_minute: int = Field(default=600, ge=10, le=100_000)
+    """Of one user, at one gateway process."""
+
+    @model_validator(mode="after")
+    def _one_proof(self) -> Self:
+        if (self.jwt_secret is None) == (self.jwks_url is None):
+            raise ValueError("exactly one of HEADRACE_JWT_SECRET and HEADRACE_JWKS_URL is needed")
+        return self
+
+    @property
+    def allowed_origins(self) -> list[str]:
+        """The origins of `cors_origins`."""
+        return [each.strip().rstrip("/") for each in self.cors_origins.split(",") if each.strip()]

@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 
+from pydantic import JsonValue
+
+from services.gateway.identity import Identity
 from services.gateway.models import RunAccepted
 from services.gateway.once import Outcome
 from services.gateway.problems import FieldError, conflict, invalid, not_found
-from shared.contracts.ids import Entity, Mode, SourceId, Trigger, UserId
+from shared.contracts.ids import Entity, Mode, SourceId, Trigger
 from shared.errors import PoisonMessageError
+from shared.storage.audit import record
 from shared.storage.database import Connection
 from shared.storage.runs import RequestedRun, RunAsk, request_run
 from shared.storage.sources import SourceView, load_source
@@ -22,7 +26,7 @@ async def living_source(conn: Connection, source_id: SourceId) -> SourceView:
 
 async def start_run(
     conn: Connection,
-    user_id: UserId,
+    identity: Identity,
     source: SourceView,
     *,
     trigger: Trigger,
@@ -38,7 +42,7 @@ async def start_run(
         detail = f"{', '.join(unknown)}: not read by this source; it offers {', '.join(source.entities)}"
         raise invalid([FieldError(pointer="/entities", detail=detail)])
     wanted = [entity for entity in source.entities if entities is None or entity in entities]
-    ask = RunAsk(source.id, user_id, source.source_type, tuple(wanted), trigger, mode, force, dry_run)
+    ask = RunAsk(source.id, identity.user_id, source.source_type, tuple(wanted), trigger, mode, force, dry_run)
     try:
         run = await request_run(conn, ask, merge=merge)
     except PoisonMessageError:  # deleted between our look and the lock
@@ -49,6 +53,8 @@ async def start_run(
             hint="Wait for it to end, or cancel it.",
             run_id=run.run_id,
         )
+    details: dict[str, JsonValue] = {"source_id": str(source.id), "trigger": trigger}
+    await record(conn, identity.user_id, identity.actor, "run.requested", "run", run.run_id, details)
     return run
 
 

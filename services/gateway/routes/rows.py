@@ -7,8 +7,9 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from pydantic import AwareDatetime
 
-from services.gateway.auth import CurrentIdentity, Identity
+from services.gateway.auth import CurrentIdentity
 from services.gateway.deps import Deps
+from services.gateway.identity import Identity
 from services.gateway.paging import DEFAULT_LIMIT, CursorText, ItemList, Limit, id_cursor, page
 from shared.contracts.ids import Entity, SourceId
 from shared.storage.synced_rows import (

@@ -16,6 +16,7 @@ from services.gateway.run_flags import run_flags
 from services.gateway.starting import accepted, living_source, start_run
 from shared.contracts.ids import ACTIVE, RunId, SourceId
 from shared.runtime.dispatch import announce_closed
+from shared.storage.audit import record
 from shared.storage.closing import cancel_run
 from shared.storage.database import Connection
 from shared.storage.run_views import RunView, list_runs, load_run
@@ -64,6 +65,7 @@ async def cancel(run_id: RunId, identity: CurrentIdentity, deps: Deps) -> RunVie
         run = await _run(conn, run_id)
         if run.status != "cancelled":
             raise conflict(f"The run has ended already: {run.status}.", hint="There is nothing to cancel.")
+        await record(conn, identity.user_id, identity.actor, "run.cancelled", "run", run_id)
     await announce_closed(deps.database, deps.bus, run_id, closed)
     return run
 
@@ -92,7 +94,7 @@ async def retry(
             raise ProblemError(422, "nothing-to-retry", detail, hint="Start a new sync of the source.")
         flags = await run_flags(conn, run_id)
         again = await start_run(
-            conn, identity.user_id, source, trigger="retry", entities=wanted, mode=run.mode,
+            conn, identity, source, trigger="retry", entities=wanted, mode=run.mode,
             force=flags.force, dry_run=flags.dry_run, merge=False,
         )  # fmt: skip
         return accepted(again)

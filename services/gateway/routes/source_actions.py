@@ -12,6 +12,7 @@ from services.gateway.starting import accepted, living_source, start_run
 from shared.contracts.ids import SourceId
 from shared.contracts.schedule import next_after
 from shared.storage import sources
+from shared.storage.audit import record
 from shared.storage.database import Connection
 from shared.storage.sources import SourceView
 
@@ -32,6 +33,7 @@ async def pause(source_id: SourceId, identity: CurrentIdentity, deps: Deps) -> S
     async with deps.database.for_tenant(identity.user_id) as conn:
         await _locked(conn, source_id)
         await sources.pause_source(conn, source_id)
+        await record(conn, identity.user_id, identity.actor, "source.paused", "source", source_id)
         return await living_source(conn, source_id)
 
 
@@ -41,6 +43,7 @@ async def resume(source_id: SourceId, identity: CurrentIdentity, deps: Deps) -> 
     async with deps.database.for_tenant(identity.user_id) as conn:
         source = await _locked(conn, source_id)
         await sources.resume_source(conn, source_id, next_after(source.sync_frequency, deps.clock.now()))
+        await record(conn, identity.user_id, identity.actor, "source.resumed", "source", source_id)
         return await living_source(conn, source_id)
 
 
@@ -54,6 +57,7 @@ async def reset(source_id: SourceId, identity: CurrentIdentity, deps: Deps) -> S
             detail = "A run of this source is active; it would set the cursors again."
             raise conflict(detail, hint="Wait for it to end, or cancel it.", run_id=active[-1])
         await sources.forget_cursors(conn, source_id)
+        await record(conn, identity.user_id, identity.actor, "source.reset", "source", source_id)
         return source
 
 
@@ -72,7 +76,7 @@ async def sync(
     async def work(conn: Connection) -> Outcome:
         source = await living_source(conn, source_id)
         run = await start_run(
-            conn, identity.user_id, source, trigger="manual", entities=asked.entities, mode=asked.mode,
+            conn, identity, source, trigger="manual", entities=asked.entities, mode=asked.mode,
             force=asked.force, dry_run=asked.dry_run, merge=False,
         )  # fmt: skip
         return accepted(run)
@@ -101,7 +105,7 @@ async def external_sync(
         for source_id in sorted(enabled):
             if asked is None or source_id in asked:
                 source = await living_source(conn, source_id)
-                run = await start_run(conn, identity.user_id, source, trigger="external", merge=True)
+                run = await start_run(conn, identity, source, trigger="external", merge=True)
                 runs.append(SourceRun(source_id=source_id, run_id=run.run_id))
                 outbox_ids += run.outbox_ids
         return Outcome(202, ExternalRuns(runs=runs), outbox_ids=tuple(outbox_ids))

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import JsonValue
 
 from services.gateway.auth import CurrentIdentity
 from services.gateway.deps import Deps
@@ -15,6 +16,7 @@ from services.gateway.starting import living_source
 from shared.contracts.ids import SourceId
 from shared.runtime.dispatch import announce_closed
 from shared.storage import sources
+from shared.storage.audit import record
 from shared.storage.closing import cancel_run
 from shared.storage.database import Connection
 from shared.storage.sources import SourceView
@@ -30,6 +32,7 @@ async def create(
 
     async def work(conn: Connection) -> Outcome:
         source = await create_source(deps, conn, identity.user_id, body)
+        await record(conn, identity.user_id, identity.actor, "source.created", "source", source.id)
         return Outcome(201, source, f"/api/sources/{source.id}")
 
     return await once(deps, identity, request, key, work)
@@ -61,7 +64,10 @@ async def show(source_id: SourceId, identity: CurrentIdentity, deps: Deps) -> So
 async def change(source_id: SourceId, body: SourcePatch, identity: CurrentIdentity, deps: Deps) -> SourceView:
     """Change what is sent. New addresses need credentials again; a new config or mapping makes the next run full."""
     async with deps.database.for_tenant(identity.user_id) as conn:
-        return await change_source(deps, conn, identity.user_id, source_id, body)
+        source = await change_source(deps, conn, identity.user_id, source_id, body)
+        sent: list[JsonValue] = [*sorted(body.model_fields_set)]
+        await record(conn, identity.user_id, identity.actor, "source.changed", "source", source_id, {"fields": sent})
+        return source
 
 
 @router.delete("/{source_id}", status_code=204)
@@ -73,6 +79,7 @@ async def delete(source_id: SourceId, identity: CurrentIdentity, deps: Deps) -> 
         active = await sources.active_run_ids(conn, source_id)
         closed = [(run_id, await cancel_run(conn, run_id)) for run_id in active]
         await sources.erase_source(conn, source_id)
+        await record(conn, identity.user_id, identity.actor, "source.deleted", "source", source_id)
     for run_id, each in closed:
         if each is not None:
             await announce_closed(deps.database, deps.bus, run_id, each)

@@ -4,7 +4,7 @@ import asyncio
 import http.client
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,9 +14,11 @@ from uuid import UUID, uuid4
 import asyncpg
 import jwt
 
-from services.gateway.auth import SecretTokenVerifier
+from services.gateway.api_tokens import BearerVerifier
 from services.gateway.deps import GatewayDeps
 from services.gateway.http_app import build_app
+from services.gateway.identity import TokenVerifier
+from services.gateway.jwts import SecretTokenVerifier
 from services.gateway.service import GatewayService, listen
 from shared.clock import SystemClock
 from shared.connector_sdk.registry import discover_specs
@@ -125,7 +127,14 @@ class Gateway:
 
 
 @asynccontextmanager
-async def running_gateway(database_url: str, *, probe_timeout: float = 20.0) -> AsyncIterator[Gateway]:
+async def running_gateway(
+    database_url: str,
+    *,
+    probe_timeout: float = 20.0,
+    jwts: TokenVerifier | None = None,
+    allowed_origins: Sequence[str] = (),
+    requests_per_minute: int = 100_000,
+) -> AsyncIterator[Gateway]:
     """Serves until the context ends, which checks that it ends in time."""
     bus, ring = MemoryBus(), KeyRing.parse(generate_key("test"))
     async with (
@@ -137,9 +146,11 @@ async def running_gateway(database_url: str, *, probe_timeout: float = 20.0) -> 
             bus=bus,
             specs=discover_specs(),
             sealing=ring.public(),
-            verifier=SecretTokenVerifier(SECRET, "authenticated"),
+            verifier=BearerVerifier(jwts or SecretTokenVerifier(SECRET, "authenticated"), database, SystemClock()),
             clock=SystemClock(),
             probe_timeout=probe_timeout,
+            allowed_origins=allowed_origins,
+            requests_per_minute=requests_per_minute,
         )
         service = GatewayService(build_app(deps), listen("127.0.0.1", 0), database)
         stop = asyncio.Event()

@@ -1,0 +1,161 @@
+"""JWTs as Supabase issues them: signed with a shared secret, or with a key of a published key set (JWKS)."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jwt
+from jwt.algorithms import AllowedPublicKeys
+
+from services.gateway.identity import Identity, UnauthenticatedError, identity_of
+from shared.clock import Clock
+from shared.errors import HeadraceError, PlatformAwayError
+from shared.observability.logging import get_logger
+
+MAX_TOKEN_CHARS = 8_192
+LEEWAY_SECONDS = 30
+FRESH_SECONDS = 600.0
+"""A key set older than this is fetched again at the next token."""
+RETRY_SECONDS = 30.0
+"""Between two fetches, whatever asks for them: an unknown key, or an address that did not answer."""
+MAX_KEYS = 50
+MIN_RSA_BITS = 2_048
+
+FetchKeySet = Callable[[], Awaitable[Mapping[str, Any]]]
+"""The JSON object at the key set's address. Raises HeadraceError."""
+
+
+class SecretTokenVerifier:
+    """Tokens signed with a shared secret. The algorithm is ours to name, never the token's."""
+
+    def __init__(self, secret: str, audience: str) -> None:
+        self._secret = secret
+        self._audience = audience
+
+    async def verify(self, token: str) -> Identity:
+        return _proven(token, self._secret, "HS256", self._audience)
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    key: AllowedPublicKeys
+    algorithm: str
+    """By the key's kind: what a token says of itself decides nothing."""
+
+
+class JwksTokenVerifier:
+    """Tokens signed with a key of a JWKS (ES256, RS256). Keys are kept for ten minutes; an unknown one is asked for."""
+
+    def __init__(self, fetch: FetchKeySet, audience: str, clock: Clock) -> None:
+        self._fetch = fetch
+        self._audience = audience
+        self._clock = clock
+        self._keys: Mapping[str, _Key] = {}
+        self._fetched_at = -math.inf
+        self._tried_at = -math.inf
+        self._fetching = asyncio.Lock()
+        self._log = get_logger("gateway")
+
+    async def verify(self, token: str) -> Identity:
+        kid = _key_id(token)
+        key = await self._key(kid)
+        if key is None:
+            raise UnauthenticatedError("the token's key is not in the key set")
+        return _proven(token, key.key, key.algorithm, self._audience)
+
+    async def _key(self, kid: str) -> _Key | None:
+        if kid not in self._keys or self._age(self._fetched_at) > FRESH_SECONDS:
+            async with self._fetching:  # those who waited find what the first one brought
+                stale = kid not in self._keys or self._age(self._fetched_at) > FRESH_SECONDS
+                if stale and self._age(self._tried_at) > RETRY_SECONDS:
+                    await self._refresh()
+        if not self._keys:
+            raise PlatformAwayError("the key set that proves tokens cannot be read")
+        return self._keys.get(kid)
+
+    async def _refresh(self) -> None:
+        self._tried_at = self._now()
+        try:
+            self._keys = usable_keys(await self._fetch())
+            self._fetched_at = self._tried_at
+        except HeadraceError as error:
+            # The keys at hand go on counting: who is signed in does not suffer from an outage of the sign-in.
+            self._log.warning("key_set_not_read", reason=error.message, keys=len(self._keys))
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
+
+    def _age(self, at: float) -> float:
+        return self._now() - at
+
+
+def usable_keys(document: Mapping[str, Any]) -> dict[str, _Key]:
+    """Keys by id: signing keys on P-256 (ES256) and RSA of 2048 bits or more (RS256). Others are left out."""
+    listed = document.get("keys")
+    found: dict[str, _Key] = {}
+    for each in listed[:MAX_KEYS] if isinstance(listed, list) else []:
+        if not isinstance(each, dict) or not isinstance(each.get("kid"), str) or each.get("use", "sig") != "sig":
+            continue
+        algorithm = _algorithm(each)
+        if algorithm is None or each.get("alg", algorithm) != algorithm or "d" in each:
+            continue
+        try:
+            key = jwt.PyJWK(each, algorithm).key
+        except jwt.PyJWTError:
+            continue
+        if algorithm == "RS256" and key.key_size < MIN_RSA_BITS:
+            continue
+        found[each["kid"]] = _Key(key, algorithm)
+    return found
+
+
+_CURVES: Final = {"P-256": "ES256"}
+
+
+def _algorithm(key: Mapping[str, Any]) -> str | None:
+    if key.get("kty") == "EC":
+        return _CURVES.get(str(key.get("crv")))
+    return "RS256" if key.get("kty") == "RSA" else None
+
+
+def _key_id(token: str) -> str:
+    if len(token) > MAX_TOKEN_CHARS:
+        raise UnauthenticatedError("the token is too long")
+    try:
+        kid = jwt.get_unverified_header(token).get("kid")
+    except jwt.PyJWTError:
+        raise UnauthenticatedError("the token is not valid") from None
+    if not isinstance(kid, str):
+        raise UnauthenticatedError("the token names no key")
+    return kid
+
+
+def _proven(token: str, key: str | AllowedPublicKeys, algorithm: str, audience: str) -> Identity:
+    if len(token) > MAX_TOKEN_CHARS:
+        raise UnauthenticatedError("the token is too long")
+    try:
+        claims = jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            audience=audience,
+            leeway=LEEWAY_SECONDS,
+            options={"require": ["exp", "sub", "aud"]},
+        )
+    except jwt.PyJWTError as error:
+        raise UnauthenticatedError(_reason(error)) from None
+    return identity_of(claims)
+
+
+def _reason(error: jwt.PyJWTError) -> str:
+    if isinstance(error, jwt.ExpiredSignatureError):
+        return "the token has expired"
+    if isinstance(error, jwt.InvalidAudienceError):
+        return "the token is for another audience"
+    if isinstance(error, jwt.InvalidAlgorithmError):
+        return "the token's algorithm is not accepted"
+    if isinstance(error, jwt.MissingRequiredClaimError):
+        return f"the token has no `{error.claim}`"
+    return "the token is not valid"

@@ -1,0 +1,152 @@
+"""Tokens of a published key set: which keys count, how they are looked for, and what no trick changes."""
+
+import json
+import warnings
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import jwt
+import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from gateway_harness import running_gateway, token
+from jwt.warnings import InsecureKeyLengthWarning
+
+from sandboxes.serving import running
+from services.gateway.identity import UnauthenticatedError
+from services.gateway.jwts import JwksTokenVerifier
+from services.gateway.key_set import KeySetFetcher
+from shared.clock import ManualClock, SystemClock
+from shared.errors import PlatformAwayError, UnavailableError
+
+EC_KEY, OTHER_EC_KEY = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+RSA_KEY, SHORT_RSA_KEY = (rsa.generate_private_key(65537, bits) for bits in (2048, 1024))
+
+
+def published(key: Any, kid: str, **members: Any) -> dict[str, Any]:
+    elliptic = isinstance(key, ec.EllipticCurvePrivateKey)
+    kind = jwt.algorithms.ECAlgorithm if elliptic else jwt.algorithms.RSAAlgorithm
+    document: dict[str, Any] = json.loads(kind.to_jwk(key.public_key()))
+    return {**document, "kid": kid, "use": "sig"} | members
+
+
+def signed(key: Any, kid: str | None, algorithm: str, **claims: Any) -> str:
+    plain = jwt.decode(token(uuid4(), **claims), options={"verify_signature": False})
+    with warnings.catch_warnings(
+        action="ignore", category=InsecureKeyLengthWarning
+    ):  # one of the tricks
+        return jwt.encode(plain, key, algorithm=algorithm, headers={} if kid is None else {"kid": kid})
+
+
+class KeySet:
+    """A key set that can change and fail; counts how often it was asked."""
+
+    def __init__(self, *keys: Mapping[str, Any]) -> None:
+        self.keys = list(keys)
+        self.asked = 0
+        self.away = False
+
+    async def __call__(self) -> Mapping[str, Any]:
+        self.asked += 1
+        if self.away:
+            raise UnavailableError("the sign-in is away")
+        return {"keys": self.keys}
+
+
+@asynccontextmanager
+async def served(key_set: KeySet) -> AsyncIterator[str]:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.json_response(await key_set())
+
+    app = web.Application()
+    app.router.add_get("/jwks.json", answer)
+    async with running(app) as base:
+        yield f"{base}/jwks.json"
+
+
+async def test_people_sign_in_with_keys_of_the_set(database_url: str) -> None:
+    key_set = KeySet(published(EC_KEY, "one"), published(RSA_KEY, "two", alg="RS256"))
+    async with served(key_set) as url:
+        verifier = JwksTokenVerifier(KeySetFetcher(url, SystemClock()), "authenticated", SystemClock())
+        async with running_gateway(database_url, jwts=verifier) as gateway:
+            for text in (signed(EC_KEY, "one", "ES256"), signed(RSA_KEY, "two", "RS256")):
+                answer = await gateway.call("GET", "/api/sources", None, {"Authorization": f"Bearer {text}"})
+                assert answer.status == 200, answer.text
+            wrong = signed(OTHER_EC_KEY, "one", "ES256")
+            answer = await gateway.call("GET", "/api/sources", None, {"Authorization": f"Bearer {wrong}"})
+            assert answer.status == 401
+    assert key_set.asked == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        signed(OTHER_EC_KEY, "one", "ES256"),
+        signed(EC_KEY, "nobody", "ES256"),
+        signed(EC_KEY, None, "ES256"),
+        signed(SHORT_RSA_KEY, "short", "RS256"),
+        signed(RSA_KEY, "two", "PS256"),
+        signed(RSA_KEY, "encryption", "RS256"),
+        # the old trick: the public key, which everybody knows, as the secret of HS256
+        jwt.encode({"sub": str(uuid4())}, "the public key's text is no secret at all", "HS256", {"kid": "two"}),
+        jwt.encode({"sub": str(uuid4()), "role": "authenticated"}, None, "none", {"kid": "one"}),
+        signed(EC_KEY, "one", "ES256", role="service_role"),
+        signed(EC_KEY, "one", "ES256", aud="another"),
+        signed(EC_KEY, "one", "ES256", exp=1),
+        "no.token.at-all",
+    ],
+)
+async def test_what_no_key_of_the_set_proves_is_refused(text: str) -> None:
+    key_set = KeySet(
+        published(EC_KEY, "one"),
+        published(RSA_KEY, "two"),
+        published(SHORT_RSA_KEY, "short"),
+        published(RSA_KEY, "encryption", use="enc"),
+        {"kty": "oct", "kid": "symmetric", "k": "c2VjcmV0"},
+        "nonsense",  # type: ignore[arg-type]
+    )
+    verifier = JwksTokenVerifier(key_set, "authenticated", ManualClock())
+    with pytest.raises(UnauthenticatedError):
+        await verifier.verify(text)
+
+
+async def test_a_rotated_key_is_found_and_unknown_ones_do_not_hammer_the_address() -> None:
+    clock, key_set = ManualClock(), KeySet(published(EC_KEY, "old"))
+    verifier = JwksTokenVerifier(key_set, "authenticated", clock)
+    await verifier.verify(signed(EC_KEY, "old", "ES256"))
+    key_set.keys = [published(OTHER_EC_KEY, "new")]
+    for _ in range(20):
+        with pytest.raises(UnauthenticatedError):
+            await verifier.verify(signed(OTHER_EC_KEY, "new", "ES256"))
+    assert key_set.asked == 1, "asked again before its pause was over"
+
+    clock.advance(31)
+    await verifier.verify(signed(OTHER_EC_KEY, "new", "ES256"))
+    with pytest.raises(UnauthenticatedError):
+        await verifier.verify(signed(EC_KEY, "old", "ES256"))
+    assert key_set.asked == 2
+
+
+async def test_an_outage_of_the_address_does_not_sign_people_out() -> None:
+    clock, key_set = ManualClock(), KeySet(published(EC_KEY, "one"))
+    verifier = JwksTokenVerifier(key_set, "authenticated", clock)
+    await verifier.verify(signed(EC_KEY, "one", "ES256"))
+    key_set.away = True
+    clock.advance(3_600)
+    await verifier.verify(signed(EC_KEY, "one", "ES256"))
+    assert key_set.asked == 2
+
+
+async def test_without_any_keys_nobody_can_tell(database_url: str) -> None:
+    key_set = KeySet()
+    key_set.away = True
+    verifier = JwksTokenVerifier(key_set, "authenticated", SystemClock())
+    with pytest.raises(PlatformAwayError):
+        await verifier.verify(signed(EC_KEY, "one", "ES256"))
+    async with running_gateway(database_url, jwts=verifier) as gateway:
+        headers = {"Authorization": f"Bearer {signed(EC_KEY, 'one', 'ES256')}"}
+        answer = await gateway.call("GET", "/api/sources", None, headers)
+        assert answer.status == 503
+        assert answer.headers["retry-after"]
