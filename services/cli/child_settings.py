@@ -79,7 +79,7 @@ def check_keys(environ: Mapping[str, str]) -> KeyRing:
 def check_gateway(environ: Mapping[str, str]) -> GatewaySettings:
     """Raises StartupError when the gateway would not start with them."""
     variables = dict(environ)
-    if not variables.get(SEAL_SETTING):
+    if not variables.get(SEAL_SETTING) or not variables.get(WEBHOOK_SETTING):
         variables |= _derived(check_keys(environ), environ)
     if webhook_keys := variables.get(WEBHOOK_SETTING):
         SymmetricBox.parse(webhook_keys)

@@ -13,7 +13,7 @@ from shared.contracts.messages import FetchPage, RunChanged, RunRequested, decod
 from shared.contracts.schedule import parse_period
 from shared.errors import ConfigurationError, MappingError, PoisonMessageError
 from shared.messaging.ports import Bus, Message
-from shared.storage import runs
+from shared.storage import runs, webhooks
 from shared.storage.database import Connection, Database
 from shared.storage.rows import RunHead
 
@@ -87,6 +87,7 @@ class PlanHandler:
                     stable_paging=described.stable_paging(entity),
                 )
             )
+        await webhooks.claim_changes(conn, head.source_id, head.id, list(mappings))
         await runs.start_run(conn, head.id, head.source_id, source.config, mappings, tuple(plans))
 
     def _sweep_due(self, every: str | None, last_full_at: datetime | None) -> bool:

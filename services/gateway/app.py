@@ -12,6 +12,7 @@ from shared.connector_sdk.registry import discover_specs
 from shared.errors import StartupError
 from shared.runtime.resources import Resources
 from shared.sealing.keyring import SealingKeys
+from shared.sealing.symmetric import SymmetricBox
 
 ROLE = "headrace_gateway"
 
@@ -24,6 +25,7 @@ def build(settings: GatewaySettings, resources: Resources) -> GatewayService:
         bus=resources.bus,
         specs=discover_specs(),
         sealing=SealingKeys.parse(settings.seal_keys),
+        webhook_box=SymmetricBox.parse(settings.webhook_keys.get_secret_value()),
         verifier=BearerVerifier(_jwts(settings, resources), database, resources.clock),
         clock=resources.clock,
         allowed_origins=settings.allowed_origins,

@@ -12,6 +12,7 @@ from shared.clock import Clock
 from shared.connector_sdk.spec import ConnectorSpec
 from shared.messaging.ports import Bus
 from shared.sealing.keyring import SealingKeys
+from shared.sealing.symmetric import SymmetricBox
 from shared.storage.database import Database
 
 
@@ -23,6 +24,7 @@ class GatewayDeps:
     bus: Bus
     specs: Mapping[str, ConnectorSpec]
     sealing: SealingKeys
+    webhook_box: SymmetricBox
     verifier: TokenVerifier
     clock: Clock
     probe_timeout: float = 55.0

@@ -11,17 +11,19 @@ from starlette.middleware.cors import CORSMiddleware
 
 from services.gateway import problems
 from services.gateway.auth import Authentication
+from services.gateway.coalescing import Coalescer
 from services.gateway.deps import GatewayDeps
 from services.gateway.guards import BodyLimit, SecurityHeaders
 from services.gateway.pacing import RequestPace
 from services.gateway.problems import ProblemBody, UnexpectedErrors
-from services.gateway.routes import audit, connectors, pages, rows, runs, source_actions, sources, tokens
+from services.gateway.routes import audit, connectors, pages, rows, runs, source_actions, sources, tokens, webhooks
 from services.gateway.run_watch import RunWatch
 
 
 def build_app(deps: GatewayDeps) -> FastAPI:
     """The application; its lifespan runs the listener of the event streams."""
     watch = RunWatch(deps.bus, deps.clock)
+    coalescer = Coalescer(deps)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -30,6 +32,7 @@ def build_app(deps: GatewayDeps) -> FastAPI:
             yield
         finally:
             watch.close()
+            await coalescer.close()
             listener.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await listener
@@ -46,7 +49,8 @@ def build_app(deps: GatewayDeps) -> FastAPI:
     )
     app.state.deps = deps
     app.state.run_watch = watch
-    for module in (connectors, sources, source_actions, runs, rows, tokens, audit, pages):
+    app.state.coalescer = coalescer
+    for module in (connectors, sources, source_actions, runs, rows, tokens, audit, webhooks, pages):
         app.include_router(module.router)
     problems.install(app)
     # The last added is the outermost.

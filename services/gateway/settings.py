@@ -42,6 +42,8 @@ class GatewaySettings(SettingsModel):
     """0: any free port."""
     seal_keys: str = Field(min_length=1)
     """Public halves of the sealing keys."""
+    webhook_keys: SecretStr
+    """For the signing secrets of webhooks: the gateway's own."""
     cors_origins: Annotated[str, AfterValidator(_origins)] = ""
     """Comma-separated origins whose pages may call the API from a browser; none by default."""
     requests_per_minute: int = Field(default=600, ge=10, le=100_000)

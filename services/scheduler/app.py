@@ -41,6 +41,7 @@ def build(settings: SchedulerSettings, resources: Resources) -> Service:
     async def tick() -> None:
         while await due.tick() == BATCH:
             pass
+        await due.tick_webhooks()
         metrics.due_unscheduled_age_seconds.set(await due.overdue_seconds())
 
     async def relay() -> None:

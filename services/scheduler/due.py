@@ -8,6 +8,7 @@ from shared.clock import Clock
 from shared.contracts.schedule import INTERVALS, next_after
 from shared.messaging.ports import Bus
 from shared.runtime.dispatch import dispatch
+from shared.storage import webhooks
 from shared.storage.database import Database
 from shared.storage.queries import load_queries
 from shared.storage.runs import RunAsk, request_run
@@ -16,6 +17,8 @@ _SQL = load_queries("services.scheduler", "scheduler.sql")
 _log = structlog.get_logger()
 BATCH = 50
 """Sources per transaction."""
+WEBHOOK_PATIENCE = 5.0
+"""Seconds that the gateway has for asking itself."""
 
 
 def next_time(frequency: str, scheduled: datetime, now: datetime) -> datetime | None:
@@ -52,6 +55,17 @@ class DueSources:
                 await conn.execute(_SQL["set_next"], row["id"], upcoming)
         await dispatch(self._db, self._bus, outbox_ids)
         return len(rows)
+
+    async def tick_webhooks(self) -> int:
+        """Ask for a run where webhook events wait and the gateway that took them has asked for none."""
+        outbox_ids: list[int] = []
+        async with self._db.transaction() as conn:
+            waiting = await webhooks.waiting_sources(conn, WEBHOOK_PATIENCE, BATCH)
+            for each in waiting:
+                ask = RunAsk(each.source_id, each.user_id, each.source_type, each.entities, "webhook")
+                outbox_ids.extend((await request_run(conn, ask, merge=True)).outbox_ids)
+        await dispatch(self._db, self._bus, outbox_ids)
+        return len(waiting)
 
     async def overdue_seconds(self) -> float:
         """How long the most overdue source has waited."""

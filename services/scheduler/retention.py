@@ -1,5 +1,6 @@
 """What nobody needs any more goes."""
 
+from shared.storage import webhooks
 from shared.storage.database import Database
 from shared.storage.queries import load_queries
 from shared.storage.upstream_calls import forget_old_calls
@@ -8,8 +9,9 @@ _SQL = load_queries("services.scheduler", "scheduler.sql")
 
 
 async def forget(db: Database) -> None:
-    """Keys of finished runs, expired connection tests, calls older than the longest window."""
+    """Keys of finished runs, expired connection tests, calls older than the longest window, served webhook events."""
     async with db.transaction() as conn:
         await conn.execute(_SQL["forget_keys"])
         await conn.execute(_SQL["forget_probes"])
         await forget_old_calls(conn)
+        await webhooks.forget_old(conn)

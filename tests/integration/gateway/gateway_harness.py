@@ -24,6 +24,7 @@ from shared.clock import SystemClock
 from shared.connector_sdk.registry import discover_specs
 from shared.messaging.memory import MemoryBus
 from shared.sealing.keyring import KeyRing, generate_key
+from shared.sealing.symmetric import derive_webhook_keys
 from shared.storage.database import open_database
 
 SECRET = "a test's secret, long enough for HS512 too, since that is tried as well: 0123456789"
@@ -146,6 +147,7 @@ async def running_gateway(
             bus=bus,
             specs=discover_specs(),
             sealing=ring.public(),
+            webhook_box=derive_webhook_keys(ring),
             verifier=BearerVerifier(jwts or SecretTokenVerifier(SECRET, "authenticated"), database, SystemClock()),
             clock=SystemClock(),
             probe_timeout=probe_timeout,

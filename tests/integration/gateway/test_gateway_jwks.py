@@ -34,9 +34,7 @@ def published(key: Any, kid: str, **members: Any) -> dict[str, Any]:
 
 def signed(key: Any, kid: str | None, algorithm: str, **claims: Any) -> str:
     plain = jwt.decode(token(uuid4(), **claims), options={"verify_signature": False})
-    with warnings.catch_warnings(
-        action="ignore", category=InsecureKeyLengthWarning
-    ):  # one of the tricks
+    with warnings.catch_warnings(action="ignore", category=InsecureKeyLengthWarning):  # one of the tricks
         return jwt.encode(plain, key, algorithm=algorithm, headers={} if kid is None else {"kid": kid})
 
 

@@ -1,0 +1,104 @@
+"""Webhooks: who may sign, what was delivered, and which changes wait for a run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from shared.contracts.ids import Entity, RunId, SourceId, UserId
+from shared.storage.database import Connection, Record
+from shared.storage.queries import load_queries
+
+_SQL = load_queries("shared.storage", "webhooks.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A source that takes webhooks. `box`: its sealed signing secret; `realm`: of a QuickBooks company, once known."""
+
+    source_id: SourceId
+    user_id: UserId
+    box: str
+    entities: tuple[Entity, ...]
+    realm: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One event. `external_id` None: something of the entity changed."""
+
+    entity: Entity
+    external_id: str | None
+    op: Literal["upsert", "delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingSource:
+    """A source whose events nobody serves yet, and their entities."""
+
+    source_id: SourceId
+    user_id: UserId
+    source_type: str
+    entities: tuple[Entity, ...]
+
+
+async def keep_secret(conn: Connection, source_id: SourceId, user_id: UserId, box: str) -> None:
+    """Store the sealed secret in place of an older one, which signs nothing any more."""
+    # Not an upsert: that would ask for the right to read what is stored, which the gateway does not have.
+    await conn.execute(_SQL["drop_secret"], source_id)
+    await conn.execute(_SQL["keep_secret"], source_id, user_id, box)
+
+
+async def find_signer(conn: Connection, source_id: SourceId) -> Signer | None:
+    """Whoever's source it is; needs no tenant."""
+    row = await conn.fetchrow(_SQL["find"], source_id)
+    return None if row is None else _signer(row)
+
+
+async def find_app_signers(conn: Connection, client_id: str) -> list[Signer]:
+    """QuickBooks sources of one app, of all tenants; needs no tenant."""
+    return [_signer(row, row["realm"]) for row in await conn.fetch(_SQL["find_app"], client_id)]
+
+
+def _signer(row: Record, realm: str | None = None) -> Signer:
+    return Signer(row["source_id"], row["user_id"], row["box"], tuple(row["entities"]), realm)
+
+
+async def deliver(conn: Connection, source_id: SourceId, user_id: UserId, digest: bytes) -> bool:
+    """False: a delivery with this digest (32 bytes) was taken before."""
+    return bool(await conn.fetchval(_SQL["deliver"], source_id, digest, user_id))
+
+
+async def add_changes(conn: Connection, source_id: SourceId, user_id: UserId, changes: Sequence[Change]) -> None:
+    """Keep them until a run takes them."""
+    await conn.execute(
+        _SQL["add_events"],
+        user_id,
+        source_id,
+        [change.entity for change in changes],
+        [change.external_id for change in changes],
+        [change.op for change in changes],
+    )
+
+
+async def waiting_entities(conn: Connection, source_id: SourceId) -> tuple[Entity, ...]:
+    """Entities with events that no run has taken."""
+    return tuple(row["entity"] for row in await conn.fetch(_SQL["waiting_entities"], source_id))
+
+
+async def claim_changes(conn: Connection, source_id: SourceId, run_id: RunId, entities: Sequence[Entity]) -> None:
+    """Give the waiting events of these entities to the run, which is about to read them."""
+    await conn.execute(_SQL["claim"], source_id, run_id, list(entities))
+
+
+async def waiting_sources(conn: Connection, older_than: float, limit: int) -> list[WaitingSource]:
+    """Sources whose events wait for longer than these seconds, though a run may be asked for: for the scheduler."""
+    return [
+        WaitingSource(row["id"], row["user_id"], row["source_type"], tuple(row["entities"]))
+        for row in await conn.fetch(_SQL["waiting_sources"], older_than, limit)
+    ]
+
+
+async def forget_old(conn: Connection) -> None:
+    """Deliveries that are too old to be replayed, events that were served."""
+    await conn.execute(_SQL["forget_deliveries"])
+    await conn.execute(_SQL["forget_events"])
