@@ -5,18 +5,22 @@ from services.fetcher.opening import SourceOpener
 from services.fetcher.page_chain import PageHandler
 from services.fetcher.planning import PlanHandler
 from services.fetcher.probing import ProbeHandler, ProbeHooks
+from services.fetcher.sampling import SampleHandler
 from services.fetcher.settings import FetcherSettings
 from shared.connector_sdk.registry import Registry, discover
+from shared.contracts.messages import SampleRequested
 from shared.coordination.gate import SlotGate
 from shared.coordination.limiter import RedisRateLimiter
 from shared.http.client import HttpClient
 from shared.http.egress import EgressPolicy
-from shared.messaging.consumer import Consumer
+from shared.messaging.consumer import Consumer, Handler
+from shared.messaging.ports import Message
 from shared.runtime.consuming import ConsumerService, MetricsObserver
 from shared.runtime.resources import Resources
 from shared.runtime.service import Service
 from shared.sealing.keyring import KeyRing
 from shared.storage import upstream_calls
+from shared.storage.database import Database
 
 ROLE = "headrace_fetcher"
 
@@ -49,8 +53,20 @@ def build(settings: FetcherSettings, resources: Resources, registry: Registry | 
                 workers=workers, prefetch=workers, hooks=hooks, clock=clock, observer=observer,
             ),
             Consumer(
-                bus, "probe", ProbeHandler(db, opener).on_probe_requested,
+                bus, "probe", _probing(db, opener),
                 workers=2, prefetch=2, hooks=ProbeHooks(), clock=clock, observer=observer, breaker_limit=None,
             ),
         ),
     )  # fmt: skip
+
+
+def _probing(db: Database, opener: SourceOpener) -> Handler:
+    """Tests and samples share the queue of those who wait for an answer."""
+    probes, samples = ProbeHandler(db, opener), SampleHandler(db, opener)
+
+    async def handle(message: Message) -> Message:
+        if message.kind == SampleRequested.KIND:
+            return await samples.on_sample_requested(message)
+        return await probes.on_probe_requested(message)
+
+    return handle

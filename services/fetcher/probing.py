@@ -53,7 +53,7 @@ class ProbeHandler:
             return ProbeReply(ok=True, message="The source answers.", latency_ms=latency, entities=found)
         return ProbeReply(
             ok=False,
-            category=_category(failure),
+            category=category_of(failure),
             message=failure.message,
             hint=failure.hint or None,
             latency_ms=latency,
@@ -61,7 +61,8 @@ class ProbeHandler:
         )
 
 
-def _category(error: HeadraceError) -> Category:
+def category_of(error: HeadraceError) -> Category:
+    """What the caller is told of it."""
     match error:
         case PersonMustActError() | RetryableError() | ParkError():
             return error.category

@@ -16,7 +16,18 @@ from services.gateway.deps import GatewayDeps
 from services.gateway.guards import BodyLimit, SecurityHeaders
 from services.gateway.pacing import RequestPace
 from services.gateway.problems import ProblemBody, UnexpectedErrors
-from services.gateway.routes import audit, connectors, pages, rows, runs, source_actions, sources, tokens, webhooks
+from services.gateway.routes import (
+    audit,
+    connectors,
+    mappings,
+    pages,
+    rows,
+    runs,
+    source_actions,
+    sources,
+    tokens,
+    webhooks,
+)
 from services.gateway.run_watch import RunWatch
 
 
@@ -50,7 +61,7 @@ def build_app(deps: GatewayDeps) -> FastAPI:
     app.state.deps = deps
     app.state.run_watch = watch
     app.state.coalescer = coalescer
-    for module in (connectors, sources, source_actions, runs, rows, tokens, audit, webhooks, pages):
+    for module in (connectors, sources, source_actions, runs, rows, mappings, tokens, audit, webhooks, pages):
         app.include_router(module.router)
     problems.install(app)
     # The last added is the outermost.

@@ -1,13 +1,14 @@
 """What the API takes and gives, beyond the views that storage defines. What Postgres cannot hold is refused here."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from shared.connector_sdk.spec import RateLimit, SyncMode
 from shared.contracts.ids import Entity, Mode, RunId, SourceId
 from shared.contracts.schedule import MAX_FREQUENCY_CHARS, parse_frequency, parse_period
+from shared.errors import Category
 
 MAX_NESTING = 40
 MAX_CACHE_SECONDS = 30 * 24 * 3600
@@ -196,3 +197,49 @@ class Readiness(BaseModel):
     status: Literal["ready", "not_ready"]
     database: bool
     broker: bool
+
+
+class PreviewAsked(RequestModel):
+    """A stored source, or one that is not saved yet; a mapping of one entity to try on `sample` of its records."""
+
+    source_id: SourceId | None = None
+    source_type: str | None = Field(default=None, max_length=100)
+    config: JsonObject = {}
+    credentials: JsonObject = {}
+    entity: Entity
+    mapping: JsonObject | None = None
+    sample: Annotated[int, Field(ge=1, le=100)] = 10
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.source_id is None) == (self.source_type is None):
+            raise ValueError("either source_id or source_type with config and credentials is needed")
+        return self
+
+
+class PreviewProblem(BaseModel):
+    """What is wrong with one field."""
+
+    field: str
+    reason: str
+
+
+class PreviewItem(BaseModel):
+    """One raw record and what became of it. Numbers of `mapped` and `lines` are text, as everywhere in the API."""
+
+    raw: dict[str, Any]
+    external_id: str | None = None
+    filtered: bool = False
+    mapped: dict[str, str | None] | None = None
+    lines: list[dict[str, str | None]] | None = None
+    errors: list[PreviewProblem] = []
+
+
+class MappingPreview(BaseModel):
+    """`ok` false: nothing could be mapped; `category`, `message` and `hint` say why."""
+
+    ok: bool
+    category: Category | None = None
+    message: str = ""
+    hint: str | None = None
+    items: list[PreviewItem] = []

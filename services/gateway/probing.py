@@ -1,28 +1,18 @@
 """Connection tests: a sealed row and a message to the fetcher, whose answer is awaited."""
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from uuid import UUID, uuid4
+from uuid import UUID
 
+from services.gateway.asking import NoReply, ask
 from services.gateway.deps import GatewayDeps
 from services.gateway.models import EntityTest, TestResult
-from services.gateway.problems import ProblemError, unavailable
-from services.gateway.source_editing import seal
+from services.gateway.probe_rows import stored_row, unsaved_row
+from services.gateway.problems import ProblemError
 from services.gateway.source_rules import JsonObject, check_source, spec_of
 from shared.contracts.ids import SourceId, UserId
-from shared.contracts.messages import ProbeReply, ProbeRequested, decode, encode
-from shared.errors import HeadraceError, PersonMustActError, PlatformAwayError, PoisonMessageError
-from shared.messaging.ports import Message
-from shared.observability.logging import get_logger
-from shared.sealing.boxes import Context
-from shared.storage import probes
-from shared.storage.database import Connection
+from shared.contracts.messages import ProbeReply, ProbeRequested
+from shared.errors import PersonMustActError
 from shared.storage.sources import SourceView
-
-READY_SECONDS = 2.0
-
-_log = get_logger("gateway")
 
 
 async def test_unsaved(
@@ -33,7 +23,6 @@ async def test_unsaved(
     try:
         spec = spec_of(deps.specs, source_type)
         check_source(spec, config, credentials)
-        origins = spec.origins(config)
     except ProblemError as problem:
         return TestResult(
             ok=False,
@@ -46,48 +35,23 @@ async def test_unsaved(
         return TestResult(
             ok=False, category=error.category, message=error.message, hint=error.hint or None, latency_ms=_since(began)
         )
-    probe_id = uuid4()
-    sealed = seal(deps, Context(user_id, SourceId(probe_id), origins), credentials)
-
-    async def write(conn: Connection) -> None:
-        await probes.insert_unsaved(conn, probe_id, user_id, source_type, config, sealed.box)
-
-    return await _ask(deps, user_id, probe_id, None, write)
+    async with unsaved_row(deps, user_id, spec, config, credentials) as probe_id:
+        return await _result(deps, probe_id, None)
 
 
 async def test_stored(deps: GatewayDeps, user_id: UserId, source: SourceView) -> TestResult:
     """Try a source with the credentials it has. Raises a 503 problem."""
-    probe_id = uuid4()
-
-    async def write(conn: Connection) -> None:
-        await probes.insert_stored(conn, probe_id, user_id, source.source_type, source.config, source.id)
-
-    return await _ask(deps, user_id, probe_id, source.id, write)
+    async with stored_row(deps, user_id, source) as probe_id:
+        return await _result(deps, probe_id, source.id)
 
 
-async def _ask(
-    deps: GatewayDeps,
-    user_id: UserId,
-    probe_id: UUID,
-    source_id: SourceId | None,
-    write: Callable[[Connection], Awaitable[None]],
-) -> TestResult:
+async def _result(deps: GatewayDeps, probe_id: UUID, source_id: SourceId | None) -> TestResult:
     began = time.monotonic()
-    async with deps.database.for_tenant(user_id) as conn:
-        await write(conn)
-    try:
-        request = Message(ProbeRequested.KIND, encode(ProbeRequested(probe_id=probe_id, source_id=source_id)))
-        answer = await deps.bus.request("probe", request, timeout=deps.probe_timeout)
-        reply = decode(ProbeReply, answer.body)
-    except PlatformAwayError as error:
-        return await _unanswered(deps, error, began)
-    except PoisonMessageError as error:
-        _log.error("probe_reply_refused", reason=error.message)
+    reply = await ask(deps, "probe", ProbeRequested(probe_id=probe_id, source_id=source_id), ProbeReply)
+    if isinstance(reply, NoReply):
         return TestResult(
-            ok=False, category="INTERNAL_ERROR", message="The test gave no usable answer.", latency_ms=_since(began)
+            ok=False, category=reply.category, message=reply.message, hint=reply.hint, latency_ms=_since(began)
         )
-    finally:
-        await _forget(deps, user_id, probe_id)
     return TestResult(
         ok=reply.ok,
         category=reply.category,
@@ -96,40 +60,6 @@ async def _ask(
         latency_ms=reply.latency_ms,
         entities={entity: EntityTest(**found.model_dump()) for entity, found in reply.entities.items()},
     )
-
-
-async def _unanswered(deps: GatewayDeps, error: PlatformAwayError, began: float) -> TestResult:
-    """A queue that works but in which nobody answered in time is a result; a queue that is away is not."""
-    waited = time.monotonic() - began
-    if waited >= deps.probe_timeout * 0.95 and await bus_ready(deps):
-        return TestResult(
-            ok=False,
-            category="NETWORK_ERROR",
-            message=f"No answer within {deps.probe_timeout:g} seconds.",
-            hint="The source answers slowly, or no fetcher is free. Try again.",
-            latency_ms=_since(began),
-        )
-    raise unavailable(
-        "The queue to the fetchers is away, so nothing could be tested.",
-        "Try again in a moment; saving the source does not need the queue.",
-    ) from error
-
-
-async def bus_ready(deps: GatewayDeps) -> bool:
-    """True while the bus answers within READY_SECONDS that it works."""
-    try:
-        async with asyncio.timeout(READY_SECONDS):
-            return await deps.bus.ready()
-    except TimeoutError:
-        return False
-
-
-async def _forget(deps: GatewayDeps, user_id: UserId, probe_id: UUID) -> None:
-    try:
-        async with deps.database.for_tenant(user_id) as conn:
-            await probes.remove(conn, probe_id)
-    except HeadraceError as error:  # it expires by itself
-        _log.info("probe_left_to_retention", reason=error.message)
 
 
 def _since(began: float) -> int:

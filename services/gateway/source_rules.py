@@ -52,12 +52,27 @@ def check_mappings(mappings: JsonObject, entities: Sequence[Entity]) -> None:
     except ValidationError as error:
         raise invalid(errors + field_errors(_errors(error), "field_mappings")) from None
     for entity, rules in parsed.items():
-        errors += _unknown_fields(entity, rules)
+        errors += _unknown_fields(entity, rules, ("field_mappings", entity))
     if errors:
         raise invalid(errors)
-    broken = [error for entity, rules in parsed.items() for error in _broken_expressions(entity, rules)]
+    broken = [
+        error for entity, rules in parsed.items() for error in _broken_expressions(rules, ("field_mappings", entity))
+    ]
     if broken:
         raise invalid(broken, category="MAPPING_ERROR", hint="Correct the expressions named in `errors`.")
+
+
+def mapping_rules(entity: Entity, rules: JsonObject, name: str) -> dict[str, FieldRule]:
+    """The rules of one entity, which stand at `/name` of the request. Raises a 422 problem as `check_mappings` does."""
+    try:
+        parsed = _RULES.validate_python({entity: rules})[entity]
+    except ValidationError as error:
+        raise invalid(field_errors([{**each, "loc": each["loc"][1:]} for each in _errors(error)], name)) from None
+    if unknown := _unknown_fields(entity, parsed, (name,)):
+        raise invalid(unknown)
+    if broken := _broken_expressions(parsed, (name,)):
+        raise invalid(broken, category="MAPPING_ERROR", hint="Correct the expressions named in `errors`.")
+    return parsed
 
 
 def _errors_of(adapter: TypeAdapter[Any], value: JsonObject, name: str) -> list[FieldError]:
@@ -78,11 +93,11 @@ def _no_such_entity(name: str, entities: Sequence[Entity]) -> str:
     return f"is not an entity; expected {', '.join(ENTITIES)}"
 
 
-def _unknown_fields(entity: Entity, rules: Mapping[str, FieldRule]) -> list[FieldError]:
+def _unknown_fields(entity: Entity, rules: Mapping[str, FieldRule], place: tuple[str, ...]) -> list[FieldError]:
     known = [field.name for field in FIELDS[entity]] + (["lines"] if entity == "purchase_orders" else [])
     return [
         FieldError(
-            pointer=pointer("field_mappings", entity, name),
+            pointer=pointer(*place, name),
             detail=f"`{name}` is not a field of {entity}; known: {', '.join(known)}",
         )
         for name in rules
@@ -90,7 +105,7 @@ def _unknown_fields(entity: Entity, rules: Mapping[str, FieldRule]) -> list[Fiel
     ]
 
 
-def _broken_expressions(entity: Entity, rules: Mapping[str, FieldRule]) -> list[FieldError]:
+def _broken_expressions(rules: Mapping[str, FieldRule], place: tuple[str, ...]) -> list[FieldError]:
     broken = []
     for name, rule in rules.items():
         if rule.path is None:
@@ -98,7 +113,5 @@ def _broken_expressions(entity: Entity, rules: Mapping[str, FieldRule]) -> list[
         try:
             compile_path(rule.path)
         except MappingError as error:
-            broken.append(
-                FieldError(pointer=pointer("field_mappings", entity, name), detail=f"{name}: {error.message}")
-            )
+            broken.append(FieldError(pointer=pointer(*place, name), detail=f"{name}: {error.message}"))
     return broken

@@ -1,6 +1,7 @@
 """The transformer's composition root: a queue in, a queue out, no database and no secret."""
 
 from services.transformer.handlers import TransformHandler
+from services.transformer.previews import on_preview_requested
 from shared.messaging.consumer import Consumer
 from shared.messaging.settle import BusOnlyHooks
 from shared.runtime.consuming import ConsumerService, MetricsObserver
@@ -19,6 +20,11 @@ def build(resources: Resources) -> Service:
                 bus, "transform", TransformHandler(bus).on_page_fetched,
                 workers=2, prefetch=3, hooks=BusOnlyHooks(bus, "transform"), clock=resources.clock,
                 observer=MetricsObserver(resources.metrics),
+            ),
+            Consumer(
+                bus, "preview", on_preview_requested,
+                workers=1, prefetch=1, hooks=BusOnlyHooks(bus, "preview"), clock=resources.clock,
+                observer=MetricsObserver(resources.metrics), breaker_limit=None,
             ),
         ),
     )  # fmt: skip

@@ -40,6 +40,16 @@ _Problems = list[tuple[str, str]]
 """(field, reason) of what is wrong with a record."""
 
 
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What one record became, for a person: a row, filtered, or every problem it has."""
+
+    external_id: str | None = None
+    filtered: bool = False
+    row: Row | None = None
+    problems: tuple[tuple[str, str], ...] = ()
+
+
 def compile_mapping(entity: Entity, mapping: EntityMapping) -> "Mapper":
     """The mapper of one entity. MappingError names the field or the part of the mapping that is wrong."""
     return Mapper(entity, mapping)
@@ -112,6 +122,24 @@ class Mapper:
                     more = f" ({len(row)} fields are wrong)" if len(row) > 1 else ""
                     name, reason = row[0]
                     mapped.rejects.append(_reject(record, external_id, name, reason + more))
+
+    def explain(self, record: object) -> Explained:
+        """As `map_into` judges it, with all of its problems instead of the first."""
+        if not isinstance(record, dict):
+            return Explained(problems=(("record", expected("an object", record).reason),))
+        external_id, problem = self._external_id(record)
+        problems = [] if external_id is not None else [("external_id", problem)]
+        try:
+            if self._filter is not None and is_false(self._filter.get(record)):
+                return Explained(external_id, filtered=True)
+        except ExpressionError as error:
+            problems.append(("filter", str(error)))
+        row = self._row(record, external_id or "", self._change_time(record))
+        if not isinstance(row, Row):
+            problems += row
+        if problems or not isinstance(row, Row):
+            return Explained(external_id, problems=tuple(problems))
+        return Explained(external_id, row=row)
 
     def _row(self, record: RawRecord, external_id: str, changed: datetime | None) -> Row | _Problems:
         cells: list[Cell] = [None] * self._width

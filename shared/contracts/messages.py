@@ -13,8 +13,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SkipValidation
 
 from shared.contracts.ids import Entity, Mode, RunId, SourceId, UserId
 from shared.contracts.mapping import EntityMapping
-from shared.contracts.records import RecordReject, Row
-from shared.errors import PoisonMessageError
+from shared.contracts.records import Cell, RecordReject, Row
+from shared.errors import Category, PoisonMessageError
 
 RawRecord = dict[str, Any]
 """A record as the vendor sent it; numbers are int or Decimal, never float."""
@@ -140,6 +140,73 @@ class ProbeReply(MessageModel):
     entities: dict[Entity, EntityProbe] = {}
 
 
+class SampleRequested(MessageModel):
+    """Fetch a few raw records of one entity. What is secret stays sealed in the row `probe_id`."""
+
+    KIND: ClassVar[str] = "sample.requested"
+
+    probe_id: UUID
+    entity: Entity
+    size: int = Field(ge=1, le=100)
+
+
+class SampleReply(MessageModel):
+    """The sample, or why there is none."""
+
+    KIND: ClassVar[str] = "sample.reply"
+    BULK: ClassVar[tuple[str, ...]] = ("records",)
+
+    ok: bool
+    category: Category | None = None
+    message: str
+    hint: str | None = None
+    records: SkipValidation[list[RawRecord]]
+
+
+class PreviewRequested(MessageModel):
+    """Map these raw records, and say field by field what is wrong."""
+
+    KIND: ClassVar[str] = "preview.requested"
+    BULK: ClassVar[tuple[str, ...]] = ("records",)
+
+    entity: Entity
+    mapping: EntityMapping
+    records: SkipValidation[list[RawRecord]]
+
+
+class SampleProblem(BaseModel):
+    """What is wrong with one field of one record."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    field: str
+    reason: str
+
+
+class MappedSample(BaseModel):
+    """What one record became. `mapped` None: it was filtered, or is wrong."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    external_id: str | None = None
+    filtered: bool = False
+    mapped: dict[str, Cell] | None = None
+    lines: list[dict[str, Cell]] | None = None
+    errors: list[SampleProblem] = []
+
+
+class PreviewReply(MessageModel):
+    """One result for each record, in their order; or why the mapping cannot be used."""
+
+    KIND: ClassVar[str] = "preview.reply"
+
+    ok: bool
+    category: Category | None = None
+    message: str
+    hint: str | None = None
+    results: list[MappedSample]
+
+
 class RunChanged(MessageModel):
     """Event for whoever watches: this run's counters or state changed. Carries no data; read the run."""
 
@@ -156,6 +223,10 @@ MESSAGES: tuple[type[MessageModel], ...] = (
     PageTransformed,
     ProbeRequested,
     ProbeReply,
+    SampleRequested,
+    SampleReply,
+    PreviewRequested,
+    PreviewReply,
     RunChanged,
 )
 

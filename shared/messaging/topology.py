@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple, get_args
 
-QueueName = Literal["requests", "fetch", "probe", "transform", "write", "dead", "public"]
+QueueName = Literal["requests", "fetch", "probe", "preview", "transform", "write", "dead", "public"]
 QUEUES: tuple[QueueName, ...] = get_args(QueueName)
 
 EXCHANGE = "headrace"
@@ -39,6 +39,7 @@ TOPOLOGY: tuple[QueueSpec, ...] = (
     QueueSpec("requests", None),
     QueueSpec("fetch", None),
     QueueSpec("probe", 100, dead_letters=False),  # who asked has stopped waiting by then
+    QueueSpec("preview", 100, dead_letters=False),  # likewise
     QueueSpec("transform", 64),
     QueueSpec("write", 64),
     QueueSpec("dead", None, delivery_limit=UNDYING, dead_letters=False),

@@ -7,9 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
+from services.gateway.asking import bus_ready
 from services.gateway.deps import Deps
 from services.gateway.models import Readiness
-from services.gateway.probing import bus_ready
 
 router = APIRouter(include_in_schema=False)
 
