@@ -107,7 +107,7 @@ def _json_api_config(base: str) -> JsonObject:
     }
 
 
-_JSON_API_MAPPINGS: Final[JsonObject] = {
+NORTHWIND_MAPPINGS: Final[JsonObject] = {
     "inventory": {
         "sku": "to_string(productID)",
         "name": "productName",
@@ -161,7 +161,7 @@ DEMO_SOURCES: Final[Sequence[DemoSource]] = (
         sandbox=_json_api,
         config=_json_api_config,
         credentials=lambda token: {"type": "bearer", "token": token},
-        field_mappings=_JSON_API_MAPPINGS,
+        field_mappings=NORTHWIND_MAPPINGS,
     ),
 )
 
