@@ -36,9 +36,9 @@ async def _rate_limit_told(bench: Workbench) -> None:
             assert isinstance(error, RateLimitedError)
             if error.retry_after != seconds:
                 raise BrokenError(f"{what}: the error says {error.retry_after} seconds; the vendor said {seconds}")
-            blocks = [told for step in steps for _, told in step.ledger.blocks]
-            if blocks != [seconds]:
-                raise BrokenError(f"{what}: the account's budget was told {blocks} instead of [{seconds}]")
+            blocks = {told for step in steps for _, told in step.ledger.blocks}
+            if blocks != {seconds}:
+                raise BrokenError(f"{what}: the account's budget was told {blocks} instead of {seconds}")
 
 
 async def _vendor_faults_retried(bench: Workbench) -> None:

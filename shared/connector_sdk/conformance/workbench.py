@@ -57,9 +57,9 @@ class Ledger:
         self.blocks: list[tuple[str, float | None]] = []
         self.under_way = 0
 
-    async def spend(self, limit_class: str) -> None:
-        """One call."""
-        self.spent[limit_class] += 1
+    async def spend(self, *limit_classes: str) -> None:
+        """One call, in each class that the vendor counts it in."""
+        self.spent.update(limit_classes)
 
     async def blocked(self, limit_class: str, retry_after: float | None) -> None:
         """The vendor said 429."""
