@@ -38,7 +38,7 @@ class ConnectorSpec:
     sync_modes: tuple[SyncMode, ...]
     supports_realtime: bool
     rate_limits: Mapping[str, RateLimit]
-    """By limit class; `default` always exists. A source's own `rate_limit` tightens every class."""
+    """By limit class; a request that names none spends `default`. A source's own `rate_limit` tightens every class."""
     default_mappings: FieldMappings
     origins: Callable[[Mapping[str, Any]], tuple[str, ...]]
     """scheme://host:port of every address credentials are sent to: what the sealed box is bound to."""

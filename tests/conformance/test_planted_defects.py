@@ -76,8 +76,8 @@ def _plant(rule: str, says: str, *edits: Defect) -> Planted:
 
 
 DEFECTS: Mapping[str, Planted] = {
-    "no default class of limits": _plant(
-        "spec_declared", "no class `default`", (SPEC, 'rate_limits={"default"', 'rate_limits={"other"')
+    "a limit that limits nothing": _plant(
+        "spec_declared", "limits nothing", (SPEC, "RateLimit(per_minute=120, concurrency=2)", "RateLimit()")
     ),
     "an origin with a path": _plant(
         "spec_declared", "origins", (SPEC, "return (origin(", 'return ("https://shop.example/a", origin(')

@@ -32,7 +32,7 @@ async def _calls_paid(bench: Workbench) -> None:
 
 
 def _within_reserve(bench: Workbench, entity: Entity, step: Step) -> None:
-    reserved = step.source.calls_per_page(entity)
+    reserved = step.reserved(entity)
     for name, count in step.ledger.spent.items():
         if name not in bench.spec.rate_limits:
             raise BrokenError(f"{entity}: spends the limit class {name!r}, which rate_limits does not have")

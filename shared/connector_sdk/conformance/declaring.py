@@ -33,8 +33,8 @@ async def _spec_declared(bench: Workbench) -> None:
     entities = spec.entities(config)
     if not entities or len(set(entities)) < len(entities) or not set(entities) <= set(ENTITIES):
         raise BrokenError(f"entities {entities!r}: at least one of {', '.join(ENTITIES)}, each once")
-    if "default" not in spec.rate_limits:
-        raise BrokenError("rate_limits has no class `default`")
+    if not spec.rate_limits:
+        raise BrokenError("rate_limits has no class")
     for name, limit in spec.rate_limits.items():
         if all(value is None for value in limit.model_dump().values()):
             raise BrokenError(f"the rate limit {name!r} limits nothing")

@@ -119,6 +119,13 @@ class Step:
     source: Source
     client: WatchedClient
     ledger: Ledger
+    cursor: Cursor = None
+
+    def reserved(self, entity: Entity) -> Mapping[str, int]:
+        """What the fetcher would reserve for it; some sources' pages do not all cost the same."""
+        uneven = getattr(self.source, "calls_of_page", None)
+        found: Mapping[str, int] = self.source.calls_per_page(entity) if uneven is None else uneven(entity, self.cursor)
+        return found
 
 
 @dataclass(slots=True)
@@ -164,20 +171,26 @@ class Workbench:
         rules = _field_mappings.validate_python(dict(self.vendor.field_mappings))
         return self.spec.mapping(self.vendor.config, entity, rules)
 
-    def step(self, *, credentials: Mapping[str, Any] | None = None, piece_bytes: int | None = None) -> Step:
+    def step(
+        self,
+        cursor: Cursor = None,
+        *,
+        credentials: Mapping[str, Any] | None = None,
+        piece_bytes: int | None = None,
+    ) -> Step:
         """A fresh source on a fresh client: nothing of an earlier step is left in it."""
         config = json.loads(json.dumps(self.vendor.config))  # as the database gives it: equal, and not the same object
         self.spec.config.validate_python(config)
         valid = self.spec.credentials.validate_python(dict(credentials or self.vendor.credentials))
         ledger = Ledger()
         client = WatchedClient(MeteredClient(self._http, self._setup.secrets_of(valid), ledger), piece_bytes)
-        step = Step(self.connector.open(config, client), client, ledger)
+        step = Step(self.connector.open(config, client), client, ledger, cursor)
         self.steps.append(step)
         return step
 
     async def page(self, entity: Entity, cursor: Cursor, since: datetime | None = None) -> tuple[Page, Step]:
         """One page, by a step of its own."""
-        step = self.step()
+        step = self.step(cursor)
         return await step.source.read_page(ReadRequest(entity, since), cursor), step
 
     async def read(
@@ -194,7 +207,7 @@ class Workbench:
         request = ReadRequest(entity, since)
         cursor: Cursor = None
         for _ in range(max_pages):
-            step = self.step(credentials=credentials)
+            step = self.step(cursor, credentials=credentials)
             reading.steps.append(step)
             reading.cursors.append(cursor)
             if step.source.shape(entity) == "spool":
