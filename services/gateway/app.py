@@ -30,6 +30,7 @@ def build(settings: GatewaySettings, resources: Resources) -> GatewayService:
         clock=resources.clock,
         allowed_origins=settings.allowed_origins,
         requests_per_minute=settings.requests_per_minute,
+        public_url=settings.public_url.rstrip("/"),
     )
     return GatewayService(build_app(deps), listen(settings.gateway_host, settings.gateway_port), database)
 

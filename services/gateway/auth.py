@@ -10,17 +10,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from services.gateway.identity import Identity, TokenVerifier, UnauthenticatedError
 from services.gateway.problems import ProblemError, unavailable
 from services.gateway.scopes import allowed, needed_scope, refused
+from services.gateway.sessions import CSRF_HEADER, Sessions, is_forged
 from shared.errors import PlatformAwayError
 
 PROTECTED = "/api/"
+_SIGN_IN = "/api/session"
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Authentication:
     """Guards every path below /api/, also of routes to come: a new route cannot forget to ask."""
 
-    def __init__(self, app: ASGIApp, verifier: TokenVerifier) -> None:
+    def __init__(self, app: ASGIApp, verifier: TokenVerifier, sessions: Sessions) -> None:
         self._app = app
         self._verifier = verifier
+        self._sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(PROTECTED):
@@ -29,14 +33,25 @@ class Authentication:
             except ProblemError as problem:
                 await problem.response()(scope, receive, send)
                 return
-            scope.setdefault("state", {})["identity"] = identity
+            if identity is not None:
+                scope.setdefault("state", {})["identity"] = identity
         await self._app(scope, receive, send)
 
-    async def _admitted(self, scope: Scope) -> Identity:
+    async def _admitted(self, scope: Scope) -> Identity | None:
+        """None: nobody proved anything, and the path asks for it itself."""
+        headers = Headers(scope=scope)
+        if "authorization" not in headers:
+            session = self._sessions.of(headers.get("cookie"))
+            if session is not None:
+                if scope["method"] not in _SAFE and is_forged(session, headers.get(CSRF_HEADER)):
+                    raise _forged()
+                return session.identity
+            if scope["path"] == _SIGN_IN:
+                return None
         try:
-            identity = await self._verifier.verify(_bearer(Headers(scope=scope)))
+            identity = await self._verifier.verify(_bearer(headers))
         except UnauthenticatedError as error:
-            raise _unauthenticated(str(error)) from None
+            raise unauthenticated(str(error)) from None
         except PlatformAwayError:
             raise unavailable("Nobody can be signed in right now.", "Nothing was done; try again soon.") from None
         if identity.token_id is not None:
@@ -56,7 +71,8 @@ def _bearer(headers: Headers) -> str:
     return token.strip()
 
 
-def _unauthenticated(reason: str) -> ProblemError:
+def unauthenticated(reason: str) -> ProblemError:
+    """401 that says why, without quoting what was shown."""
     return ProblemError(
         401,
         "unauthenticated",
@@ -64,6 +80,16 @@ def _unauthenticated(reason: str) -> ProblemError:
         category="AUTH_FAILED",
         hint="Send `Authorization: Bearer <token>` with a valid token of a signed-in user.",
         headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+def _forged() -> ProblemError:
+    return ProblemError(
+        403,
+        "forbidden",
+        "The request does not carry its session's token.",
+        category="AUTH_FAILED",
+        hint="Send the session's `csrf_token` in the header X-CSRF-Token.",
     )
 
 
@@ -76,7 +102,7 @@ def current_identity(request: Request, _documented: Annotated[object, Depends(_S
     """The caller; the middleware has proven it."""
     identity = getattr(request.state, "identity", None)
     if not isinstance(identity, Identity):
-        raise _unauthenticated("a bearer token is needed")
+        raise unauthenticated("a bearer token is needed")
     return identity
 
 

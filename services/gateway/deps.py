@@ -30,6 +30,8 @@ class GatewayDeps:
     probe_timeout: float = 55.0
     allowed_origins: Sequence[str] = ()
     requests_per_minute: int = 600
+    public_url: str = ""
+    """As browsers see it; empty: plain http on loopback."""
 
 
 def _deps(request: Request) -> GatewayDeps:

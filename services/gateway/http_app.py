@@ -23,12 +23,14 @@ from services.gateway.routes import (
     pages,
     rows,
     runs,
+    session,
     source_actions,
     sources,
     tokens,
     webhooks,
 )
 from services.gateway.run_watch import RunWatch
+from services.gateway.sessions import Sessions
 
 
 def build_app(deps: GatewayDeps) -> FastAPI:
@@ -61,13 +63,13 @@ def build_app(deps: GatewayDeps) -> FastAPI:
     app.state.deps = deps
     app.state.run_watch = watch
     app.state.coalescer = coalescer
-    for module in (connectors, sources, source_actions, runs, rows, mappings, tokens, audit, webhooks, pages):
+    for module in (connectors, sources, source_actions, runs, rows, mappings, session, tokens, audit, webhooks, pages):
         app.include_router(module.router)
     problems.install(app)
     # The last added is the outermost.
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestPace, per_minute=deps.requests_per_minute, clock=deps.clock)
-    app.add_middleware(Authentication, verifier=deps.verifier)
+    app.add_middleware(Authentication, verifier=deps.verifier, sessions=Sessions(deps.webhook_box, deps.clock))
     if deps.allowed_origins:
         app.add_middleware(
             CORSMiddleware,

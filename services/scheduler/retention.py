@@ -3,6 +3,7 @@
 from shared.storage import webhooks
 from shared.storage.database import Database
 from shared.storage.queries import load_queries
+from shared.storage.sign_in import forget_codes
 from shared.storage.upstream_calls import forget_old_calls
 
 _SQL = load_queries("services.scheduler", "scheduler.sql")
@@ -15,3 +16,4 @@ async def forget(db: Database) -> None:
         await conn.execute(_SQL["forget_probes"])
         await forget_old_calls(conn)
         await webhooks.forget_old(conn)
+        await forget_codes(conn)

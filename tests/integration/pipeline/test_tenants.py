@@ -116,7 +116,7 @@ async def test_nobody_reaches_another_tenants_rows(pipeline: Pipeline, role: str
                 f"select user_id from {table} where user_id = $1",
                 f"update {table} set user_id = user_id where user_id = $1 returning user_id",
                 f"delete from {table} where user_id = $1 returning user_id",
-                f"insert into {table} overriding system value select * from {table} where user_id = $1 returning user_id",
+                f"insert into {table} overriding system value select * from {table} where user_id = $1 returning 1",
                 f"insert into {table} (user_id) values ($1) returning user_id",
             ):
                 reached = await rows_reached(connection, statement, victim)

@@ -1,0 +1,86 @@
+"""Signing a browser in and out."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from services.gateway.api_tokens import FOREVER
+from services.gateway.auth import unauthenticated
+from services.gateway.deps import Deps
+from services.gateway.identity import Identity
+from services.gateway.models import RequestModel
+from services.gateway.sessions import COOKIE, Sessions
+from shared.contracts.ids import UserId
+from shared.storage.sign_in import take_code
+
+router = APIRouter(prefix="/api/session", tags=["session"])
+
+
+class SessionAsked(RequestModel):
+    """The code of a one-time link; without it the bearer token of the request is traded."""
+
+    code: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+
+
+class SessionView(BaseModel):
+    """Who is signed in, until when (Unix seconds), and what X-CSRF-Token must hold in requests that change."""
+
+    user_id: UserId
+    is_admin: bool
+    expires_at: float
+    csrf_token: str
+
+
+@router.post("")
+async def begin(request: Request, response: Response, deps: Deps, body: SessionAsked | None = None) -> SessionView:
+    """Trade a bearer token or a one-time code for a session cookie."""
+    if body is not None and body.code is not None:
+        async with deps.database.transaction() as conn:
+            signed_in = await take_code(conn, body.code)
+        if signed_in is None:
+            raise unauthenticated("the sign-in link was used already or is too old")
+        identity = Identity(signed_in.user_id, FOREVER, signed_in.is_admin)
+    else:
+        known = getattr(request.state, "identity", None)
+        if not isinstance(known, Identity):
+            raise unauthenticated("a bearer token or the code of a sign-in link is needed")
+        identity = known
+    cookie, session = Sessions(deps.webhook_box, deps.clock).begin(identity)
+    response.set_cookie(
+        COOKIE,
+        cookie,
+        max_age=int(session.identity.expires_at - deps.clock.unix()),
+        path="/",
+        httponly=True,
+        samesite="lax",
+        secure=deps.public_url.startswith("https://"),
+    )
+    return SessionView(
+        user_id=identity.user_id,
+        is_admin=identity.is_admin,
+        expires_at=session.identity.expires_at,
+        csrf_token=session.csrf,
+    )
+
+
+@router.get("")
+async def show(request: Request, deps: Deps) -> SessionView:
+    """The session of this browser, for a page that was loaded anew."""
+    session = Sessions(deps.webhook_box, deps.clock).of(request.headers.get("cookie"))
+    if session is None:
+        raise unauthenticated("no session")
+    return SessionView(
+        user_id=session.identity.user_id,
+        is_admin=session.identity.is_admin,
+        expires_at=session.identity.expires_at,
+        csrf_token=session.csrf,
+    )
+
+
+@router.delete("", status_code=204)
+async def end(deps: Deps) -> Response:
+    """Forget the session in this browser."""
+    gone = Response(status_code=204)
+    gone.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax", secure=deps.public_url.startswith("https://"))
+    return gone

@@ -1,0 +1,96 @@
+"""Browsers: a cookie that scripts cannot read, a token against forged requests, a link that signs in once."""
+
+import asyncio
+from http.cookies import SimpleCookie
+from typing import Any
+
+from gateway_harness import Answer, Gateway, User, token
+
+from shared.sealing.keyring import generate_key
+from shared.sealing.symmetric import SymmetricBox
+from shared.storage.sign_in import offer_code
+
+
+def cookie_of(answer: Answer) -> str:
+    morsel = SimpleCookie(answer.headers["set-cookie"])["headrace_session"]
+    assert (morsel["httponly"], morsel["samesite"], morsel["path"]) == (True, "lax", "/")
+    return f"headrace_session={morsel.value}"
+
+
+async def signed_in(user: User) -> tuple[str, dict[str, Any]]:
+    answer = await user.post("/api/session")
+    assert answer.status == 200, answer.text
+    return cookie_of(answer), answer.body
+
+
+async def test_a_session_acts_for_its_user(gateway: Gateway, user: User) -> None:
+    source = await user.add_source()
+    cookie, session = await signed_in(user)
+    shown = await gateway.call("GET", "/api/sources", None, {"Cookie": f"other=1; {cookie}"})
+    assert [each["id"] for each in shown.body["items"]] == [source["id"]]
+    again = await gateway.call("GET", "/api/session", None, {"Cookie": cookie})
+    assert again.body == session
+    assert session["csrf_token"] not in cookie
+
+
+async def test_what_changes_something_needs_the_token(gateway: Gateway, user: User) -> None:
+    source = await user.add_source()
+    cookie, session = await signed_in(user)
+    _, other = await signed_in(user)
+    path = f"/api/sources/{source['id']}/pause"
+    for wrong in ({}, {"X-CSRF-Token": "x"}, {"X-CSRF-Token": other["csrf_token"]}):
+        assert (await gateway.call("POST", path, None, {"Cookie": cookie} | wrong)).status == 403
+    right = {"Cookie": cookie, "X-CSRF-Token": session["csrf_token"]}
+    assert (await gateway.call("POST", path, None, right)).status == 200
+
+
+async def test_a_cookie_that_proves_nothing_is_refused(gateway: Gateway, user: User) -> None:
+    cookie, _ = await signed_in(user)
+    foreign = SymmetricBox.parse(generate_key("k")).seal_text(b"{}", ("session/v1",))
+    elsewhere = gateway.deps.webhook_box.seal_text(b"{}", ("webhook-secret/v1", "a", "b"))
+    for text in (
+        cookie[:-4],
+        f"headrace_session={foreign}",
+        f"headrace_session={elsewhere}",
+        "headrace_session=",
+        "=;",
+    ):
+        assert (await gateway.call("GET", "/api/sources", None, {"Cookie": text})).status == 401, text
+    # A wrong bearer token is wrong, whatever cookie comes along.
+    both = {"Cookie": cookie, "Authorization": "Bearer nonsense"}
+    assert (await gateway.call("GET", "/api/sources", None, both)).status == 401
+
+
+async def test_a_session_ends_with_what_proved_it(gateway: Gateway, user: User) -> None:
+    import time
+
+    soon = int(time.time()) + 1
+    answer = await gateway.call("POST", "/api/session", None, {"Authorization": f"Bearer {token(user.id, exp=soon)}"})
+    cookie = cookie_of(answer)
+    assert answer.body["expires_at"] == soon
+    await asyncio.sleep(1.1)
+    assert (await gateway.call("GET", "/api/sources", None, {"Cookie": cookie})).status == 401
+
+
+async def test_a_link_signs_in_once(gateway: Gateway, user: User) -> None:
+    async with gateway.admin.acquire() as connection:
+        code = await offer_code(connection, user.id, is_admin=True)  # type: ignore[arg-type] # a proxy of one
+        old = await offer_code(connection, user.id, is_admin=True)  # type: ignore[arg-type] # a proxy of one
+    await gateway.admin.execute(
+        "update sign_in_codes set expires_at = now() where code_hash <> sha256($1)", code.encode()
+    )
+    first = await gateway.call("POST", "/api/session", {"code": code})
+    assert (first.status, first.body["user_id"], first.body["is_admin"]) == (200, str(user.id), True)
+    assert (await gateway.call("GET", "/api/sources", None, {"Cookie": cookie_of(first)})).status == 200
+    for used in (code, old, "guess"):
+        assert (await gateway.call("POST", "/api/session", {"code": used})).status == 401
+    assert (await gateway.call("POST", "/api/session")).status == 401
+
+
+async def test_signing_out_takes_the_cookie_back(gateway: Gateway, user: User) -> None:
+    cookie, session = await signed_in(user)
+    answer = await gateway.call(
+        "DELETE", "/api/session", None, {"Cookie": cookie, "X-CSRF-Token": session["csrf_token"]}
+    )
+    assert answer.status == 204
+    assert SimpleCookie(answer.headers["set-cookie"])["headrace_session"].value == ""
