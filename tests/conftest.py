@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from servers import databases
-from servers.launching import ServerUnavailableError
+from servers.launching import Running, ServerUnavailableError
 from servers.provider import LADDERS, ServerProvider
 
 _PROVIDER = pytest.StashKey[ServerProvider]()
@@ -37,8 +37,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def _url(request: pytest.FixtureRequest, name: str) -> str:
+    return _running(request, name).url
+
+
+def _running(request: pytest.FixtureRequest, name: str) -> Running:
     try:
-        return request.config.stash[_PROVIDER].url(name)
+        return request.config.stash[_PROVIDER].running(name)
     except ServerUnavailableError as error:
         pytest.fail(f"no server for {name}: {error}", pytrace=False)
 
@@ -66,6 +70,13 @@ def postgres18_url(request: pytest.FixtureRequest) -> str:
 def amqp_url(request: pytest.FixtureRequest) -> str:
     """URL of a real RabbitMQ; tests begin their names with `bus_prefix`."""
     return _url(request, "amqp_url")
+
+
+@pytest.fixture(scope="session")
+def broker(request: pytest.FixtureRequest) -> Running:
+    """A RabbitMQ whose users the tests may make: the one of `amqp_url`, or of our own where that is somebody's."""
+    shared = _running(request, "amqp_url")
+    return shared if shared.control is not None else _running(request, "own_amqp_url")
 
 
 @pytest.fixture(scope="session")

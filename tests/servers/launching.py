@@ -34,6 +34,8 @@ class Running:
 
     url: str
     end: Callable[[], None] = field(default=lambda: None)
+    control: Callable[..., str] | None = None
+    """Runs the server's administration program: `control("add_user", "x", stdin="its password")`, what it printed."""
 
 
 def account_of(*names: str) -> Account:

@@ -36,6 +36,11 @@ LADDERS: Mapping[str, Ladder] = {
         (rabbitmq.from_machine, rabbitmq.from_container),
         "install RabbitMQ (Debian: apt-get install rabbitmq-server)",
     ),
+    "own_amqp_url": Ladder(
+        None,
+        (rabbitmq.from_machine, rabbitmq.from_container),
+        "install RabbitMQ (Debian: apt-get install rabbitmq-server)",
+    ),
 }
 
 
@@ -56,7 +61,11 @@ class ServerProvider:
 
     def url(self, name: str) -> str:
         """The address of the server `name`, when it is ready. Raises ServerUnavailableError, saying what to install."""
-        return self._start(name).result().url
+        return self.running(name).url
+
+    def running(self, name: str) -> Running:
+        """The same, with what else is known of the server."""
+        return self._start(name).result()
 
     def close(self) -> None:
         """End every server that this session started, those included that are still starting."""

@@ -1,10 +1,14 @@
 """RabbitMQ for tests: one node with its own epmd, all of it on loopback and in a private directory."""
 
+import os
 import shutil
 import signal
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from servers.launching import (
+    START_SECONDS,
     Child,
     Running,
     ServerUnavailableError,
@@ -15,6 +19,7 @@ from servers.launching import (
     remove,
     says,
 )
+from services.cli.stack.places import Account
 
 _GREETING, _START = b"AMQP\x00\x00\x09\x01", b"\x01\x00\x00"  # a method frame on channel 0: connection.start
 _CONFIGURATION = """\
@@ -48,7 +53,15 @@ def from_container() -> Running:
         url = f"amqp://guest:guest@{container.get_container_host_ip()}:{container.get_exposed_port(5672)}/"
     except Exception as error:  # no client, no daemon, no image: all the same here
         raise ServerUnavailableError(f"testcontainers: {error}") from error
-    return Running(url, container.stop)
+
+    def control(*arguments: str, stdin: str = "") -> str:
+        # `exec` has no standard input: the words travel as arguments of a shell that has no other purpose.
+        code, output = container.exec(["sh", "-c", 'printf %s "$0" | rabbitmqctl "$@"', stdin, *arguments])
+        if code != 0:
+            raise subprocess.CalledProcessError(code, ["rabbitmqctl", *arguments], output)
+        return bytes(output).decode()
+
+    return Running(url, container.stop, control)
 
 
 def _run(program: Path, epmd: Path, ports: list[int]) -> Running:
@@ -96,4 +109,32 @@ def _run(program: Path, epmd: Path, ports: list[int]) -> Running:
     except BaseException:
         end()
         raise
-    return Running(f"amqp://guest:guest@127.0.0.1:{port}/", end)
+    # Beside the server; the one on PATH may be a wrapper that looks for another node's cookie.
+    beside = program.parent / "rabbitmqctl"
+
+    def control(*arguments: str, stdin: str = "") -> str:
+        return _control(
+            beside if beside.exists() else Path("rabbitmqctl"), arguments, stdin, home, account, environment
+        )
+
+    return Running(f"amqp://guest:guest@127.0.0.1:{port}/", end, control)
+
+
+def _control(
+    program: Path, arguments: tuple[str, ...], stdin: str, home: Path, account: Account, environment: Mapping[str, str]
+) -> str:
+    """Raises CalledProcessError with what the program said."""
+    done = subprocess.run(
+        [program, *arguments],
+        cwd=home,
+        env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "HOME": str(home), **environment},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=True,
+        user=account.uid if account.other else None,
+        group=account.gid if account.other else None,
+        extra_groups=[] if account.other else None,
+    )
+    return done.stdout
