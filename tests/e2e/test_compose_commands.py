@@ -81,6 +81,7 @@ async def test_the_migration_ends_and_every_service_gets_ready_and_stops(
     dotenv = {
         "HEADRACE_MASTER_KEYS": keys,
         "HEADRACE_SEAL_KEYS": KeyRing.parse(keys).public().to_text(),
+        "HEADRACE_WEBHOOK_KEYS": generate_key("webhooks"),
         "HEADRACE_JWT_SECRET": os.urandom(24).hex(),
         "HEADRACE_AMQP_PREFIX": bus_prefix,
         "HEADRACE_REDIS_PREFIX": redis_prefix,
