@@ -60,7 +60,7 @@ class Container:
 
     async def ended(self) -> tuple[int, str]:
         """Its exit code and all it said."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await self.process.wait(), self.log.read_text()
 
 
