@@ -5,7 +5,7 @@ import sys
 import typer
 
 from services.cli import keys
-from services.cli.commands import connectors, runs, sources
+from services.cli.commands import connectors, dead_letters, runs, sources
 from services.cli.demo import demo
 from services.cli.doctor import doctor
 from services.cli.migrate_command import migrate
@@ -32,6 +32,7 @@ app.command(rich_help_panel="Run")(demo)
 app.command(rich_help_panel="Operate")(migrate)
 app.command(rich_help_panel="Operate")(doctor)
 app.add_typer(keys.app, name="keys", rich_help_panel="Operate")
+app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Operate")
 app.add_typer(connectors.app, name="connectors", rich_help_panel="Use")
 app.add_typer(sources.app, name="sources", rich_help_panel="Use")
 app.add_typer(runs.app, name="runs", rich_help_panel="Use")

@@ -19,6 +19,7 @@ from services.gateway.problems import ProblemBody, UnexpectedErrors
 from services.gateway.routes import (
     audit,
     connectors,
+    dead_letters,
     mappings,
     pages,
     rows,
@@ -63,7 +64,20 @@ def build_app(deps: GatewayDeps) -> FastAPI:
     app.state.deps = deps
     app.state.run_watch = watch
     app.state.coalescer = coalescer
-    for module in (connectors, sources, source_actions, runs, rows, mappings, session, tokens, audit, webhooks, pages):
+    for module in (
+        connectors,
+        sources,
+        source_actions,
+        runs,
+        rows,
+        mappings,
+        tokens,
+        audit,
+        webhooks,
+        dead_letters,
+        session,
+        pages,
+    ):
         app.include_router(module.router)
     problems.install(app)
     # The last added is the outermost.

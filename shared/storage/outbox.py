@@ -28,8 +28,17 @@ async def add(conn: Connection, user_id: UserId, run_id: RunId, queue: str, mess
     return added
 
 
+async def add_again(conn: Connection, kind: str, body: bytes) -> int:
+    """A public request that died, byte for byte: it names no run, and may be no JSON. Only an operator may."""
+    added: int = await conn.fetchval(_SQL["add_again"], kind, body)
+    return added
+
+
 def _rows(records: Sequence[Record]) -> tuple[OutboxRow, ...]:
-    return tuple(OutboxRow(row["id"], row["queue"], row["kind"], encode_json(row["body"])) for row in records)
+    return tuple(
+        OutboxRow(row["id"], row["queue"], row["kind"], encode_json(row["body"]) if row["raw"] is None else row["raw"])
+        for row in records
+    )
 
 
 async def take(conn: Connection, ids: Sequence[int]) -> tuple[OutboxRow, ...]:

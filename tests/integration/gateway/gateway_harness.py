@@ -69,10 +69,12 @@ class User:
 
     gateway: "Gateway"
     id: UUID = field(default_factory=uuid4)
+    claims: Mapping[str, Any] = field(default_factory=dict)
 
     async def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         names = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await self.gateway.call(method, path, body, {"Authorization": f"Bearer {token(self.id)}"} | names)
+        bearer = {"Authorization": f"Bearer {token(self.id, **self.claims)}"}
+        return await self.gateway.call(method, path, body, bearer | names)
 
     async def get(self, path: str) -> Answer:
         return await self.call("GET", path)
@@ -125,6 +127,9 @@ class Gateway:
 
     def user(self) -> User:
         return User(self)
+
+    def administrator(self) -> User:
+        return User(self, claims={"app_metadata": {"headrace_role": "admin"}})
 
 
 @asynccontextmanager
