@@ -5,7 +5,7 @@ import sys
 import typer
 
 from services.cli import keys
-from services.cli.commands import connectors, dead_letters, runs, sources
+from services.cli.commands import connectors, dead_letters, quarantine, runs, sources
 from services.cli.demo import demo
 from services.cli.doctor import doctor
 from services.cli.migrate_command import migrate
@@ -36,6 +36,7 @@ app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Operate")
 app.add_typer(connectors.app, name="connectors", rich_help_panel="Use")
 app.add_typer(sources.app, name="sources", rich_help_panel="Use")
 app.add_typer(runs.app, name="runs", rich_help_panel="Use")
+app.add_typer(quarantine.app, name="quarantine", rich_help_panel="Use")
 
 
 def main() -> None:

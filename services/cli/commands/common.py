@@ -51,8 +51,13 @@ def show_items(items: Sequence[_Item], as_json: bool, columns: dict[str, Callabl
     for name in columns:
         table.add_column(name, overflow="fold")
     for item in items:
-        table.add_row(*("" if (value := read(item)) is None else str(value) for read in columns.values()))
+        table.add_row(*("" if (value := read(item)) is None else _harmless(str(value)) for read in columns.values()))
     Console(width=None if sys.stdout.isatty() else 200, markup=False).print(table)
+
+
+def _harmless(text: str) -> str:
+    """What a vendor sent must not steer the terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def show(item: BaseModel, as_json: bool, sentence: str) -> None:
