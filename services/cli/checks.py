@@ -107,8 +107,14 @@ async def _migrations(database: Inspection) -> str:
 
 
 async def _boxes(database: Inspection, environ: Mapping[str, str]) -> str:
+    ring = check_keys(environ)
     boxes = await database.boxes_by_kid()
-    unknown = sorted(set(boxes) - set(check_keys(environ).kids))
+    if foreign := await database.foreign_names(ring.public().halves):
+        raise HeadraceError(
+            f"HEADRACE_MASTER_KEYS: {', '.join(foreign)} is not the key of that name that the fetchers use",
+            hint="Put that key's own text back. A new key needs a name of its own.",
+        )
+    unknown = sorted(set(boxes) - set(ring.kids))
     if unknown:
         raise HeadraceError(
             f"sealed under {', '.join(unknown)}, which HEADRACE_MASTER_KEYS lacks",

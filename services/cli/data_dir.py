@@ -132,3 +132,10 @@ def stored_settings(path: Path) -> dict[str, str] | None:
         }
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def settings_of(environ: Mapping[str, str], path: Path) -> tuple[Mapping[str, str], bool]:
+    """What a command looks at: the environment; where it names no database, the embedded Headrace that runs on `path`
+    (then True)."""
+    stored = None if environ.get("HEADRACE_DATABASE_URL") else stored_settings(path)
+    return (environ, False) if stored is None else ({**environ, **stored}, True)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 import typer
 
 from services.cli.checks import Check, check_all
-from services.cli.data_dir import DEFAULT_DATA_DIR, ENDPOINTS, stored_settings
+from services.cli.data_dir import DEFAULT_DATA_DIR, ENDPOINTS, settings_of
 from shared.clock import SystemClock
 from shared.config import environment
 from shared.observability.logging import configure
@@ -28,7 +27,7 @@ def doctor(
 ) -> None:
     """Check settings, servers, migrations and keys; exit code 0 only when all is well."""
     configure("error", "console", SecretRegistry(), SystemClock())  # what a driver says of its own accord is not asked
-    environ, embedded = _looked_at(data_dir)
+    environ, embedded = settings_of(environment(), data_dir)
     checks = asyncio.run(check_all(environ, embedded=embedded))
     healthy = all(check.ok for check in checks)
     if as_json:
@@ -39,12 +38,6 @@ def doctor(
         for check in checks:
             print(_line(check))
     raise typer.Exit(0 if healthy else EXIT_FAILED)
-
-
-def _looked_at(data_dir: Path) -> tuple[Mapping[str, str], bool]:
-    environ = environment()
-    stored = None if environ.get("HEADRACE_DATABASE_URL") else stored_settings(data_dir)
-    return (environ, False) if stored is None else ({**environ, **stored}, True)
 
 
 def _line(check: Check) -> str:

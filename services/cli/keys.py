@@ -1,23 +1,39 @@
-"""`headrace keys generate|check`."""
+"""`headrace keys generate|rotate|check`."""
 
 import asyncio
 import json
 import secrets
+import sys
 from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from services.cli.data_dir import DEFAULT_DATA_DIR, settings_of
 from services.cli.inspection import inspecting
+from services.cli.resealing import ROLE, Resealer, Resealing
 from services.fetcher.settings import FetcherSettings
 from shared.clock import SystemClock
-from shared.config import load
+from shared.config import environment, load
+from shared.connector_sdk.registry import discover_specs
 from shared.errors import StartupError
 from shared.runtime.resources import PlatformSettings
 from shared.sealing.keyring import KeyRing, generate_key
 from shared.sealing.keytext import require_kid
+from shared.storage.database import open_database
 
 app = typer.Typer(help="The keys that credentials are sealed under.", no_args_is_help=True)
+
+EXIT_FAILED = 1
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DataDirOption = Annotated[
+    Path,
+    typer.Option("--data-dir", help="Of an embedded Headrace: looked at when HEADRACE_DATABASE_URL is not set."),
+]
 
 
 @app.command()
@@ -25,34 +41,41 @@ def generate(
     kid: Annotated[
         str | None, typer.Option("--kid", help="The key's name. Default: today's date and a few random letters.")
     ] = None,
+    *,
+    as_json: JsonOption = False,
 ) -> None:
     """Print a new key, NAME:BASE64, for HEADRACE_MASTER_KEYS or HEADRACE_WEBHOOK_KEYS. To rotate, put it first."""
     name = kid or f"{SystemClock().now():%Y%m%d}-{secrets.token_hex(3)}"
     try:
-        print(generate_key(require_kid(name)))
+        key = generate_key(require_kid(name))
     except ValueError as error:
         raise StartupError(f"--kid: {error}") from None
+    print(json.dumps({"kid": name, "key": key}) if as_json else key)
 
 
 @app.command()
-def check(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Check that HEADRACE_MASTER_KEYS can open every stored credential: exit code 0 only then."""
-    ring = KeyRing.parse(load(FetcherSettings).master_keys.get_secret_value())
-    boxes = asyncio.run(_boxes())
+def check(*, data_dir: DataDirOption = DEFAULT_DATA_DIR, as_json: JsonOption = False) -> None:
+    """What each key still holds, and whether HEADRACE_MASTER_KEYS opens all of it: exit code 0 only then."""
+    ring, platform = _settings(data_dir)
+    boxes, foreign = asyncio.run(_stored(ring, platform))
     unknown = sorted(set(boxes) - set(ring.kids))
     if as_json:
-        document = {"ok": not unknown, "current": ring.current_kid, "keys": list(ring.kids), "boxes": dict(boxes)}
+        document = {
+            "ok": not unknown and not foreign,
+            "current": ring.current_kid,
+            "keys": list(ring.kids),
+            "foreign": foreign,
+            "boxes": dict(boxes),
+        }
         print(json.dumps(document))
     else:
         for kid in (*ring.kids, *unknown):
-            role = (
-                "current"
-                if kid == ring.current_kid
-                else "older, still opens"
-                if kid in ring.kids
-                else "NOT IN THE RING"
-            )
-            print(f"{kid}: {boxes.get(kid, 0)} sealed ({role})")
+            print(f"{kid}: {boxes.get(kid, 0)} sealed ({_role(kid, ring, foreign)})")
+    if foreign:
+        raise StartupError(
+            f"HEADRACE_MASTER_KEYS: {', '.join(foreign)} is not the key of that name that the fetchers use",
+            hint="Put that key's own text back. A new key needs a name of its own.",
+        )
     if unknown:
         raise StartupError(
             f"HEADRACE_MASTER_KEYS lacks {', '.join(unknown)}: what is sealed under it cannot be opened",
@@ -60,8 +83,78 @@ def check(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
         )
 
 
-async def _boxes() -> Mapping[str, int]:
-    async with inspecting(load(PlatformSettings)) as database:
+@app.command()
+def rotate(
+    *,
+    erase_lost: Annotated[
+        bool,
+        typer.Option(
+            "--erase-lost", help="Erase what is sealed under a key that HEADRACE_MASTER_KEYS lacks: for ever."
+        ),
+    ] = False,
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
+    as_json: JsonOption = False,
+) -> None:
+    """Seal all stored credentials anew under the first key of HEADRACE_MASTER_KEYS; exit code 0 when none is left.
+
+    Everything may run meanwhile, once every fetcher has both keys. Safe to stop and to run again.
+    """
+    ring, platform = _settings(data_dir)
+    done = asyncio.run(_rotated(ring, platform, erase_lost=erase_lost))
+    ok = not done.left
+    if as_json:
+        print(json.dumps({"ok": ok, **asdict(done)}, default=str))
+    else:
+        print(_summary(done))
+    if done.newcomer and done.resealed:
+        sys.stderr.write(
+            f"headrace: no fetcher has started with {done.current} yet; one that runs without it cannot open these.\n"
+        )
+    if not ok:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _settings(data_dir: Path) -> tuple[KeyRing, PlatformSettings]:
+    environ, _ = settings_of(environment(), data_dir)
+    ring = KeyRing.parse(load(FetcherSettings, environ).master_keys.get_secret_value())
+    return ring, load(PlatformSettings, environ)
+
+
+def _role(kid: str, ring: KeyRing, foreign: list[str]) -> str:
+    if kid in foreign:
+        return "ANOTHER KEY OF THE SAME NAME"
+    if kid not in ring.kids:
+        return "NOT IN THE RING"
+    return "current" if kid == ring.current_kid else "older, still opens"
+
+
+def _summary(done: Resealing) -> str:
+    lines = [f"{done.resealed} sealed anew under {done.current}"]
+    if done.erased:
+        lines.append(f"{done.erased} erased: no key opens them; their credentials must be entered again")
+    if done.changed_meanwhile:
+        lines.append(f"{done.changed_meanwhile} changed by their users meanwhile, and looked at again")
+    lines += [f"source {each.source_id}, under {each.kid}: {each.reason}" for each in done.failed]
+    lines += [f"{kid or 'no key'}: {boxes} sealed" for kid, boxes in done.keys.items()]
+    if done.left and not done.failed:
+        lines.append("Credentials are still sealed under an older key: is the gateway's HEADRACE_SEAL_KEYS up to date?")
+    return "\n".join(lines)
+
+
+async def _rotated(ring: KeyRing, platform: PlatformSettings, *, erase_lost: bool) -> Resealing:
+    await _stored(ring, platform)  # refuses a database that is not up to date
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    dsn, schema = platform.require("database_url"), platform.schema_name
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("sealing anew", total=None)
+        async with open_database(dsn, role=ROLE, schema=schema, application="headrace keys rotate", max_size=1) as db:
+            resealer = Resealer(db, ring, discover_specs(), erase_lost=erase_lost)
+            return await resealer.run(lambda done, total: progress.update(bar, completed=done, total=total))
+
+
+async def _stored(ring: KeyRing, platform: PlatformSettings) -> tuple[Mapping[str, int], list[str]]:
+    """Boxes by key's name, and names of the ring that stand for other keys."""
+    async with inspecting(platform) as database:
         if await database.pending():
             raise StartupError("The database is not up to date", hint="Run `headrace migrate`.")
-        return await database.boxes_by_kid()
+        return await database.boxes_by_kid(), await database.foreign_names(ring.public().halves)

@@ -1,6 +1,7 @@
 """The fetcher's composition root."""
 
 from services.fetcher.hooks import FetcherHooks
+from services.fetcher.key_check import KeyCheck
 from services.fetcher.opening import SourceOpener
 from services.fetcher.page_chain import PageHandler
 from services.fetcher.planning import PlanHandler
@@ -26,7 +27,7 @@ ROLE = "headrace_fetcher"
 
 
 def build(settings: FetcherSettings, resources: Resources, registry: Registry | None = None) -> Service:
-    """Plan, fetch, test. Raises StartupError on missing, default or short keys."""
+    """Plan, fetch, test. Raises StartupError on missing, default or short keys; running, also on wrong ones."""
     db, redis, bus, clock = resources.need_database(), resources.need_redis(), resources.bus, resources.clock
 
     async def history(scope: str) -> list[tuple[float, int]]:
@@ -36,13 +37,14 @@ def build(settings: FetcherSettings, resources: Resources, registry: Registry | 
     http = HttpClient(EgressPolicy.parse(settings.egress_allow), clock)
     limiter = RedisRateLimiter(redis, history=history, prefix=resources.key_prefix)
     gate = SlotGate(limiter, clock, renew_every=limiter.lease_ttl / 3)
-    opener = SourceOpener(registry or discover(), ring, resources.secrets, http, gate, db)
+    registry = registry or discover()
+    opener = SourceOpener(registry, ring, resources.secrets, http, gate, db)
     hooks, observer = FetcherHooks(db, bus), MetricsObserver(resources.metrics)
     workers = settings.fetch_workers
     return ConsumerService(
         "fetcher",
         resources,
-        enter=(http,),
+        enter=(KeyCheck(db, ring, registry), http),
         consumers=(
             Consumer(
                 bus, "requests", PlanHandler(db, bus, opener, clock).on_run_requested,

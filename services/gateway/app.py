@@ -11,8 +11,10 @@ from services.gateway.settings import GatewaySettings
 from shared.connector_sdk.registry import discover_specs
 from shared.errors import StartupError
 from shared.runtime.resources import Resources
-from shared.sealing.keyring import SealingKeys
+from shared.sealing.keyring import SEAL_SETTING, SealingKeys
 from shared.sealing.symmetric import SymmetricBox
+from shared.storage.database import Database
+from shared.storage.sealing_keys import foreign_names
 
 ROLE = "headrace_gateway"
 
@@ -20,11 +22,12 @@ ROLE = "headrace_gateway"
 def build(settings: GatewaySettings, resources: Resources) -> GatewayService:
     """Listens at once. Raises StartupError on a missing, default or short key and on a port in use."""
     database = resources.need_database()
+    sealing = SealingKeys.parse(settings.seal_keys)
     deps = GatewayDeps(
         database=database,
         bus=resources.bus,
         specs=discover_specs(),
-        sealing=SealingKeys.parse(settings.seal_keys),
+        sealing=sealing,
         webhook_box=SymmetricBox.parse(settings.webhook_keys.get_secret_value()),
         verifier=BearerVerifier(_jwts(settings, resources), database, resources.clock),
         clock=resources.clock,
@@ -32,7 +35,19 @@ def build(settings: GatewaySettings, resources: Resources) -> GatewayService:
         requests_per_minute=settings.requests_per_minute,
         public_url=settings.public_url.rstrip("/"),
     )
-    return GatewayService(build_app(deps), listen(settings.gateway_host, settings.gateway_port), database)
+    listener = listen(settings.gateway_host, settings.gateway_port)
+    return GatewayService(build_app(deps), listener, database, lambda: check_seal_keys(database, sealing))
+
+
+async def check_seal_keys(database: Database, sealing: SealingKeys) -> None:
+    """Raises StartupError for a public half that is not the fetchers' key of that name: they could open nothing."""
+    async with database.transaction() as conn:
+        foreign = await foreign_names(conn, sealing.halves)
+    if foreign:
+        raise StartupError(
+            f"{SEAL_SETTING}: {', '.join(foreign)} is not the public half of the key of that name",
+            hint="Leave it to `headrace up`, which derives it from HEADRACE_MASTER_KEYS. A new key needs a new name.",
+        )
 
 
 def _jwts(settings: GatewaySettings, resources: Resources) -> TokenVerifier:

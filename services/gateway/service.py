@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import uvicorn
 from fastapi import FastAPI
@@ -32,14 +32,21 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class GatewayService:
-    """Serves `app` on `listener`, which it closes in the end."""
+    """Serves `app` on `listener`, which it closes in the end. `opening` is done first, and may raise StartupError."""
 
     name = "gateway"
 
-    def __init__(self, app: FastAPI, listener: socket.socket, database: Database) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        listener: socket.socket,
+        database: Database,
+        opening: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._app = app
         self._listener = listener
         self._database = database
+        self._opening = opening
 
     @property
     def url(self) -> str:
@@ -49,6 +56,12 @@ class GatewayService:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop`; then end event streams, finish requests, return."""
+        if self._opening is not None:
+            try:
+                await self._opening()
+            except BaseException:
+                self._listener.close()
+                raise
         config = uvicorn.Config(
             self._app,
             http="h11",

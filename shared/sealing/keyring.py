@@ -45,6 +45,11 @@ class SealingKeys:
         """The key that new boxes are sealed under."""
         return self._keys[0].kid
 
+    @property
+    def halves(self) -> Mapping[str, bytes]:
+        """Each key's public half (32 bytes) by name: no secret, and it tells keys of one name apart."""
+        return {key.kid: key.material for key in self._keys}
+
     def seal(self, plaintext: bytes, context: Context) -> SealedBox:
         """A box that only the fetcher opens, and only for this tenant, source and these origins."""
         return close_box(self.current_kid, self._public, plaintext, context)

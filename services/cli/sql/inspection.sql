@@ -11,3 +11,6 @@ select name from headrace_migrations order by name
 select coalesce(credentials ->> 'kid', '') as kid, count(*)::int as boxes
 from external_data_sources where credentials is not null and credentials <> 'null'::jsonb and not is_deleted
 group by 1 order by 1
+
+-- name: halves
+select kid, public_key from sealing_keys

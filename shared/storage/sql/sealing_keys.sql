@@ -1,0 +1,28 @@
+-- name: claim
+insert into sealing_keys (kid, public_key) select * from unnest($1::text[], $2::bytea[]) as half (kid, public_key) order by kid
+on conflict (kid) do nothing returning kid
+
+-- name: halves
+select kid, public_key from sealing_keys where kid = any($1::text[])
+
+-- name: in_use
+select kid, boxes from headrace_kids_in_use()
+
+-- name: boxes_under
+select * from headrace_boxes_under($1, $2)
+
+-- name: waiting
+select count(*) from external_data_sources
+where credentials is not null and credentials <> 'null'::jsonb and credentials ->> 'kid' is distinct from $1
+
+-- name: next_boxes
+select id, user_id, source_type, config, credentials from external_data_sources
+where credentials is not null and credentials <> 'null'::jsonb and credentials ->> 'kid' is distinct from $1
+  and ($2::uuid is null or id > $2)
+order by id limit $3
+
+-- name: replace
+update external_data_sources set credentials = $3 where id = $1 and credentials = $2 returning true
+
+-- name: erase
+update external_data_sources set credentials = null, credentials_set = '{}' where id = $1 and credentials = $2 returning true
