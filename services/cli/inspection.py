@@ -1,5 +1,6 @@
 """What `doctor` and `keys check` ask the database, as the user of HEADRACE_DATABASE_URL."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib import resources
@@ -9,6 +10,7 @@ import asyncpg
 
 from shared.errors import PlatformAwayError, StartupError
 from shared.runtime.resources import PlatformSettings
+from shared.sealing.symmetric import kid_of_text
 from shared.storage.queries import load_queries
 
 _SQL = load_queries("services.cli", "inspection.sql")
@@ -52,6 +54,10 @@ class Inspection:
         """Which of these names (with public halves) stand for other keys. The schema is migrated."""
         known = {row["kid"]: row["public_key"] for row in await self._connection.fetch(_SQL["halves"])}
         return sorted(kid for kid, half in halves.items() if known.get(kid, half) != half)
+
+    async def webhook_secrets_by_kid(self) -> Mapping[str, int]:
+        """How many webhook secrets are stored under each webhook key's name. The schema is migrated."""
+        return Counter(kid_of_text(row["box"]) for row in await self._connection.fetch(_SQL["webhook_boxes"]))
 
 
 @asynccontextmanager

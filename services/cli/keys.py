@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from services.cli.data_dir import DEFAULT_DATA_DIR, settings_of
 from services.cli.inspection import inspecting
 from services.cli.resealing import ROLE, Resealer, Resealing
+from services.cli.resealing_webhooks import WebhookResealing, reseal_webhook_secrets, webhook_keys
 from services.fetcher.settings import FetcherSettings
 from shared.clock import SystemClock
 from shared.config import environment, load
@@ -24,6 +25,7 @@ from shared.errors import StartupError
 from shared.runtime.resources import PlatformSettings
 from shared.sealing.keyring import KeyRing, generate_key
 from shared.sealing.keytext import require_kid
+from shared.sealing.symmetric import SymmetricBox
 from shared.storage.database import open_database
 
 app = typer.Typer(help="The keys that credentials are sealed under.", no_args_is_help=True)
@@ -56,8 +58,8 @@ def generate(
 @app.command()
 def check(*, data_dir: DataDirOption = DEFAULT_DATA_DIR, as_json: JsonOption = False) -> None:
     """What each key still holds, and whether HEADRACE_MASTER_KEYS opens all of it: exit code 0 only then."""
-    ring, platform = _settings(data_dir)
-    boxes, foreign = asyncio.run(_stored(ring, platform))
+    ring, platform, _ = _settings(data_dir)
+    boxes, foreign, webhooks = asyncio.run(_stored(ring, platform))
     unknown = sorted(set(boxes) - set(ring.kids))
     if as_json:
         document = {
@@ -66,11 +68,14 @@ def check(*, data_dir: DataDirOption = DEFAULT_DATA_DIR, as_json: JsonOption = F
             "keys": list(ring.kids),
             "foreign": foreign,
             "boxes": dict(boxes),
+            "webhook_secrets": dict(webhooks),
         }
         print(json.dumps(document))
     else:
         for kid in (*ring.kids, *unknown):
             print(f"{kid}: {boxes.get(kid, 0)} sealed ({_role(kid, ring, foreign)})")
+        for kid, count in webhooks.items():
+            print(f"webhook key {kid}: {count} secrets")
     if foreign:
         raise StartupError(
             f"HEADRACE_MASTER_KEYS: {', '.join(foreign)} is not the key of that name that the fetchers use",
@@ -99,13 +104,13 @@ def rotate(
 
     Everything may run meanwhile, once every fetcher has both keys. Safe to stop and to run again.
     """
-    ring, platform = _settings(data_dir)
-    done = asyncio.run(_rotated(ring, platform, erase_lost=erase_lost))
-    ok = not done.left
+    ring, platform, signing = _settings(data_dir)
+    done, webhooks = asyncio.run(_rotated(ring, signing, platform, erase_lost=erase_lost))
+    ok = not done.left and not webhooks.failed
     if as_json:
-        print(json.dumps({"ok": ok, **asdict(done)}, default=str))
+        print(json.dumps({"ok": ok, **asdict(done), "webhook_secrets": asdict(webhooks)}, default=str))
     else:
-        print(_summary(done))
+        print(_summary(done, webhooks))
     if done.newcomer and done.resealed:
         sys.stderr.write(
             f"headrace: no fetcher has started with {done.current} yet; one that runs without it cannot open these.\n"
@@ -114,10 +119,10 @@ def rotate(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _settings(data_dir: Path) -> tuple[KeyRing, PlatformSettings]:
+def _settings(data_dir: Path) -> tuple[KeyRing, PlatformSettings, SymmetricBox]:
     environ, _ = settings_of(environment(), data_dir)
     ring = KeyRing.parse(load(FetcherSettings, environ).master_keys.get_secret_value())
-    return ring, load(PlatformSettings, environ)
+    return ring, load(PlatformSettings, environ), webhook_keys(environ, ring)
 
 
 def _role(kid: str, ring: KeyRing, foreign: list[str]) -> str:
@@ -128,7 +133,7 @@ def _role(kid: str, ring: KeyRing, foreign: list[str]) -> str:
     return "current" if kid == ring.current_kid else "older, still opens"
 
 
-def _summary(done: Resealing) -> str:
+def _summary(done: Resealing, webhooks: WebhookResealing) -> str:
     lines = [f"{done.resealed} sealed anew under {done.current}"]
     if done.erased:
         lines.append(f"{done.erased} erased: no key opens them; their credentials must be entered again")
@@ -136,12 +141,16 @@ def _summary(done: Resealing) -> str:
         lines.append(f"{done.changed_meanwhile} changed by their users meanwhile, and looked at again")
     lines += [f"source {each.source_id}, under {each.kid}: {each.reason}" for each in done.failed]
     lines += [f"{kid or 'no key'}: {boxes} sealed" for kid, boxes in done.keys.items()]
+    lines.append(f"{webhooks.resealed} webhook secrets sealed anew")
+    lines += [f"source {each}: no key opens its webhook secret; make a new one" for each in webhooks.failed]
     if done.left and not done.failed:
         lines.append("Credentials are still sealed under an older key: is the gateway's HEADRACE_SEAL_KEYS up to date?")
     return "\n".join(lines)
 
 
-async def _rotated(ring: KeyRing, platform: PlatformSettings, *, erase_lost: bool) -> Resealing:
+async def _rotated(
+    ring: KeyRing, signing: SymmetricBox, platform: PlatformSettings, *, erase_lost: bool
+) -> tuple[Resealing, WebhookResealing]:
     await _stored(ring, platform)  # refuses a database that is not up to date
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     dsn, schema = platform.require("database_url"), platform.schema_name
@@ -149,12 +158,17 @@ async def _rotated(ring: KeyRing, platform: PlatformSettings, *, erase_lost: boo
         bar = progress.add_task("sealing anew", total=None)
         async with open_database(dsn, role=ROLE, schema=schema, application="headrace keys rotate", max_size=1) as db:
             resealer = Resealer(db, ring, discover_specs(), erase_lost=erase_lost)
-            return await resealer.run(lambda done, total: progress.update(bar, completed=done, total=total))
+            done = await resealer.run(lambda done, total: progress.update(bar, completed=done, total=total))
+            return done, await reseal_webhook_secrets(db, signing)
 
 
-async def _stored(ring: KeyRing, platform: PlatformSettings) -> tuple[Mapping[str, int], list[str]]:
-    """Boxes by key's name, and names of the ring that stand for other keys."""
+async def _stored(ring: KeyRing, platform: PlatformSettings) -> tuple[Mapping[str, int], list[str], Mapping[str, int]]:
+    """Boxes by key's name, names of the ring that stand for other keys, webhook secrets by key's name."""
     async with inspecting(platform) as database:
         if await database.pending():
             raise StartupError("The database is not up to date", hint="Run `headrace migrate`.")
-        return await database.boxes_by_kid(), await database.foreign_names(ring.public().halves)
+        return (
+            await database.boxes_by_kid(),
+            await database.foreign_names(ring.public().halves),
+            await database.webhook_secrets_by_kid(),
+        )

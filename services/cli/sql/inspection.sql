@@ -14,3 +14,6 @@ group by 1 order by 1
 
 -- name: halves
 select kid, public_key from sealing_keys
+
+-- name: webhook_boxes
+select box from webhook_secrets

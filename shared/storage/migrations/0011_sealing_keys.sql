@@ -36,6 +36,9 @@ grant insert (kid, public_key) on :schema.sealing_keys to headrace_fetcher, head
 create policy reseal on :schema.external_data_sources to headrace_keys using (true) with check (true);
 grant select (id, user_id, source_type, config, credentials), update (credentials, credentials_set)
   on :schema.external_data_sources to headrace_keys;
+-- The signing secrets of webhooks too: their keys may be derived from the same ring.
+create policy reseal on :schema.webhook_secrets to headrace_keys using (true) with check (true);
+grant select (source_id, user_id, box), update (box) on :schema.webhook_secrets to headrace_keys;
 
 -- Sealing anew is no change of the source: `updated_at` stays.
 drop trigger touch on :schema.external_data_sources;
