@@ -21,6 +21,7 @@ from services.gateway.routes import (
     connectors,
     dead_letters,
     mappings,
+    operations,
     pages,
     quarantine,
     rows,
@@ -77,7 +78,11 @@ def build_app(deps: GatewayDeps) -> FastAPI:
         tokens,
         webhooks,
         dead_letters,
+<<<<<<< HEAD
         session,
+=======
+        operations,
+>>>>>>> 3a80291 (Show administrators queues, workers, calls to vendors and keys)
         pages,
     ):
         app.include_router(module.router)

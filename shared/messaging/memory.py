@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from shared.clock import Clock, SystemClock
 from shared.errors import BackpressureError, PlatformAwayError
 from shared.messaging.inbox import Inbox, LossyInbox
-from shared.messaging.ports import Message, Subscription, check_publishable
+from shared.messaging.ports import Message, QueueState, Subscription, check_publishable
 from shared.messaging.topology import TOPOLOGY, QueueName, QueueSpec
 
 MAX_UNHEARD = 1_000
@@ -189,6 +189,10 @@ class MemoryBus:
 
     async def depth(self, queue: QueueName) -> int:
         return len(self._live(queue))
+
+    async def inspect(self, queue: QueueName) -> QueueState:
+        self._check_up()
+        return QueueState(len(self._live(queue)), len(self._queues[queue].subscriptions))
 
     async def ready(self) -> bool:
         return not (self._closed or self.faults.away)

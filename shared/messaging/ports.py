@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from shared.errors import PoisonMessageError
 from shared.messaging.topology import MAX_BODY_BYTES, MAX_DELAY, QueueName
@@ -64,6 +64,14 @@ class Subscription(Protocol):
         ...
 
 
+class QueueState(NamedTuple):
+    """`ready`: messages that wait, none that a worker holds; `consumers`: subscriptions, of this and other processes.
+    Both approximate: a broker learns of a worker that vanished some time later."""
+
+    ready: int
+    consumers: int
+
+
 class Bus(Protocol):
     """At-least-once transport. Safe to use from many tasks at once."""
 
@@ -99,6 +107,10 @@ class Bus(Protocol):
 
     async def depth(self, queue: QueueName) -> int:
         """Messages waiting in the queue (approximate)."""
+        ...
+
+    async def inspect(self, queue: QueueName) -> QueueState:
+        """The queue as an operator wants to see it. Raises PlatformAwayError."""
         ...
 
     async def ready(self) -> bool:

@@ -74,12 +74,26 @@ class SymmetricBox:
             raise SealError("Sealed data is not in a form this version reads.", hint=_HINT) from None
         return self.open(raw, context)
 
+    @property
+    def current_kid(self) -> str:
+        """The key that new boxes are sealed under."""
+        return self._keys[0].kid
+
     def to_text(self) -> str:
         """The text form for HEADRACE_WEBHOOK_KEYS. Secret."""
         return format_keys(self._keys)
 
     def __repr__(self) -> str:
         return f"SymmetricBox({', '.join(key.kid for key in self._keys)})"
+
+
+def kid_of_text(sealed: str) -> str:
+    """The name of the key that `seal_text` used; empty for what is no box."""
+    try:
+        raw = base64.b64decode(sealed, validate=True)
+        return raw[2 : 2 + raw[1]].decode() if raw[0] == _VERSION else ""
+    except (binascii.Error, ValueError, IndexError):
+        return ""
 
 
 def derive_webhook_keys(ring: KeyRing) -> SymmetricBox:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +32,15 @@ class StoredBox:
     box: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class StoredWebhookBox:
+    """A source's sealed signing secret."""
+
+    source_id: SourceId
+    user_id: UserId
+    box: str
+
+
 async def claim(conn: Connection, halves: Mapping[str, bytes]) -> Claim:
     """Say which keys (name -> public half, 32 bytes) the caller holds. A name belongs to the key that came first."""
     fresh = await conn.fetch(_SQL["claim"], list(halves), list(halves.values()))
@@ -41,6 +51,11 @@ async def foreign_names(conn: Connection, halves: Mapping[str, bytes]) -> tuple[
     """Those of the names that stand for other keys, sorted; a name that nobody has claimed is fine."""
     known = {row["kid"]: row["public_key"] for row in await conn.fetch(_SQL["halves"], list(halves))}
     return tuple(sorted(kid for kid, half in halves.items() if known.get(kid, half) != half))
+
+
+async def first_seen(conn: Connection) -> dict[str, datetime]:
+    """Every name that was claimed, and when."""
+    return {row["kid"]: row["first_seen_at"] for row in await conn.fetch(_SQL["first_seen"])}
 
 
 async def kids_in_use(conn: Connection) -> dict[str, int]:
@@ -72,6 +87,17 @@ async def replace_box(conn: Connection, old: StoredBox, new: Mapping[str, object
 async def erase_box(conn: Connection, old: StoredBox) -> bool:
     """The source has no credentials any more. False as for `replace_box`."""
     return await conn.fetchval(_SQL["erase"], old.source_id, dict(old.box)) is not None
+
+
+async def webhook_boxes(conn: Connection, after: UUID | None, most: int) -> list[StoredWebhookBox]:
+    """By source; `after` is the last source already seen."""
+    rows = await conn.fetch(_SQL["webhook_boxes"], after, most)
+    return [StoredWebhookBox(row["source_id"], row["user_id"], row["box"]) for row in rows]
+
+
+async def replace_webhook_box(conn: Connection, old: StoredWebhookBox, box: str) -> bool:
+    """False: a new secret was made meanwhile, and stays."""
+    return await conn.fetchval(_SQL["replace_webhook_box"], old.source_id, old.box, box) is not None
 
 
 def _box(row: Record) -> StoredBox:

@@ -9,8 +9,8 @@ from bus_rig import amqp_bus, eventually, fill, has_depth, nothing_comes, take
 
 from shared.errors import BackpressureError, PlatformAwayError, PoisonMessageError
 from shared.messaging.memory import MemoryBus
-from shared.messaging.ports import Bus, Message
-from shared.messaging.topology import DELIVERY_LIMIT, MAX_BODY_BYTES, MAX_DELAY
+from shared.messaging.ports import Bus, Message, QueueState
+from shared.messaging.topology import DELIVERY_LIMIT, MAX_BODY_BYTES, MAX_DELAY, QueueName
 
 
 @pytest.fixture(params=["memory", "amqp"])
@@ -40,6 +40,22 @@ async def test_what_is_published_arrives_unchanged(bus: Bus) -> None:
         await delivery.ack()  # settling twice is harmless
         assert await nothing_comes(deliveries)
     assert await bus.depth("fetch") == 0
+
+
+async def test_a_queue_tells_what_waits_and_who_consumes(bus: Bus) -> None:
+    for _ in range(2):
+        await bus.publish("fetch", message())
+    await eventually(lambda: has_state(bus, "fetch", QueueState(2, 0)))
+    async with bus.subscribe("fetch", prefetch=1) as deliveries, bus.subscribe("write", prefetch=1):
+        await take(deliveries)  # in a worker's hands: it waits no more
+        await eventually(lambda: has_state(bus, "fetch", QueueState(1, 1)))
+        async with bus.subscribe("fetch", prefetch=1):
+            await eventually(lambda: has_state(bus, "fetch", QueueState(0, 2)))
+    await eventually(lambda: has_state(bus, "fetch", QueueState(2, 0)))
+
+
+async def has_state(bus: Bus, queue: QueueName, state: QueueState) -> bool:
+    return await bus.inspect(queue) == state
 
 
 async def test_queues_do_not_mix(bus: Bus) -> None:

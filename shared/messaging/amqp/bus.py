@@ -17,7 +17,7 @@ from shared.messaging.amqp.replies import Replies
 from shared.messaging.amqp.subscription import REATTACH_PAUSE, AmqpSubscription
 from shared.messaging.amqp.wire import from_amqp, to_amqp
 from shared.messaging.inbox import LossyInbox
-from shared.messaging.ports import Message, Subscription, check_publishable
+from shared.messaging.ports import Message, QueueState, Subscription, check_publishable
 from shared.messaging.topology import DELAY_STEPS, MAX_DELAY, TOPOLOGY, QueueName, delay_step
 
 START_TIMEOUT = 10.0
@@ -136,15 +136,19 @@ class AmqpBus:
             await end_task(task)
 
     async def depth(self, queue: QueueName) -> int:
+        return (await self.inspect(queue)).ready
+
+    async def inspect(self, queue: QueueName) -> QueueState:
         try:
             with library_errors():
                 async with asyncio.timeout(START_TIMEOUT):
                     connection = await self._consumers.connection()
                     async with connection.channel() as channel:
                         declared = await channel.declare_queue(self._names.queue(queue), passive=True)
-                        return declared.declaration_result.message_count or 0
+                        result = declared.declaration_result
+                        return QueueState(result.message_count or 0, result.consumer_count or 0)
         except LINK_ERRORS as error:
-            raise PlatformAwayError(f"the depth of {queue} is unknown: {type(error).__name__}") from error
+            raise PlatformAwayError(f"the state of {queue} is unknown: {type(error).__name__}") from error
 
     async def ready(self) -> bool:
         return (

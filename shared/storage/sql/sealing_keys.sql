@@ -5,6 +5,9 @@ on conflict (kid) do nothing returning kid
 -- name: halves
 select kid, public_key from sealing_keys where kid = any($1::text[])
 
+-- name: first_seen
+select kid, first_seen_at from sealing_keys
+
 -- name: in_use
 select kid, boxes from headrace_kids_in_use()
 
@@ -26,3 +29,9 @@ update external_data_sources set credentials = $3 where id = $1 and credentials 
 
 -- name: erase
 update external_data_sources set credentials = null, credentials_set = '{}' where id = $1 and credentials = $2 returning true
+
+-- name: webhook_boxes
+select source_id, user_id, box from webhook_secrets where ($1::uuid is null or source_id > $1) order by source_id limit $2
+
+-- name: replace_webhook_box
+update webhook_secrets set box = $3 where source_id = $1 and box = $2 returning true

@@ -8,3 +8,8 @@ from upstream_calls where scope = $1 and minute > now() - interval '61 minutes' 
 
 -- name: forget
 delete from upstream_calls where minute < now() - interval '2 hours'
+
+-- name: by_account
+select scope, coalesce(sum(calls) filter (where minute = date_trunc('minute', now())), 0)::int as this_minute,
+  sum(calls)::int as last_hour, max(minute) as last_call_minute
+from upstream_calls where minute > now() - interval '60 minutes' group by scope order by scope limit $1

@@ -8,10 +8,12 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from services.gateway import webhook_secrets
 from shared.connector_sdk.registry import discover_specs
 from shared.contracts.ids import SourceId, UserId
 from shared.sealing.boxes import Context
 from shared.sealing.keyring import KeyRing
+from shared.sealing.symmetric import SymmetricBox
 
 CONFIG = {"entities": {"inventory": {"url": "https://stock.example.com/items", "id_path": "id"}}}
 
@@ -60,9 +62,22 @@ class Vault:
         for kid, half in ring.public().halves.items():
             await self.pool.execute("insert into sealing_keys (kid, public_key) values ($1, $2)", kid, half)
 
+    async def add_webhook_secret(self, keys: SymmetricBox, source_id: UUID, secret: str) -> None:
+        user_id = await self._owner(source_id)
+        await self.pool.execute(
+            "insert into webhook_secrets (source_id, user_id, box) values ($1, $2, $3)",
+            source_id, user_id, webhook_secrets.seal(keys, user_id, SourceId(source_id), secret),
+        )  # fmt: skip
+
+    async def webhook_secret(self, keys: SymmetricBox, source_id: UUID) -> bytes | None:
+        box = await self.pool.fetchval("select box from webhook_secrets where source_id = $1", source_id)
+        return webhook_secrets.open_secret(keys, await self._owner(source_id), SourceId(source_id), box)
+
     async def column(self, name: str) -> list[Any]:
         return [row[0] for row in await self.pool.fetch(f"select {name} from external_data_sources order by id")]
 
     async def _context(self, source_id: UUID) -> Context:
-        user_id = await self.pool.fetchval("select user_id from external_data_sources where id = $1", source_id)
-        return Context(UserId(user_id), SourceId(source_id), discover_specs()["json_api"].origins(CONFIG))
+        return Context(await self._owner(source_id), SourceId(source_id), discover_specs()["json_api"].origins(CONFIG))
+
+    async def _owner(self, source_id: UUID) -> UserId:
+        return UserId(await self.pool.fetchval("select user_id from external_data_sources where id = $1", source_id))

@@ -13,9 +13,11 @@ from typer.testing import CliRunner
 from pipeline import eventually
 from services.cli import keys
 from services.cli.resealing import ROLE, Resealer, Resealing
+from services.cli.resealing_webhooks import reseal_webhook_secrets
 from shared.connector_sdk.registry import discover_specs
 from shared.errors import SealError, StartupError
 from shared.sealing.keyring import KeyRing, generate_key
+from shared.sealing.symmetric import derive_webhook_keys
 from shared.storage.database import Database, open_database
 
 OLD, NEW = generate_key("old"), generate_key("new")
@@ -157,6 +159,17 @@ async def test_the_role_sees_boxes_and_their_places_only(db: Database, vault: Va
             await conn.execute("select headrace_boxes_under('old', 1)")
 
 
+async def test_webhook_secrets_move_with_the_ring_they_are_derived_from(db: Database, vault: Vault) -> None:
+    older, newer = derive_webhook_keys(ring(OLD)), derive_webhook_keys(ring(NEW, OLD))
+    kept, lost = [await vault.add(ring(OLD)) for _ in range(2)]
+    await vault.add_webhook_secret(older, kept, "whsec_kept")
+    await vault.add_webhook_secret(derive_webhook_keys(ring(generate_key("gone"))), lost, "whsec_lost")
+    done = await reseal_webhook_secrets(db, newer)
+    assert (done.resealed, done.failed, dict(done.keys)) == (1, [lost], {"new": 1, "gone": 1})
+    assert await vault.webhook_secret(derive_webhook_keys(ring(NEW)), kept) == b"whsec_kept"
+    assert (await reseal_webhook_secrets(db, newer)).resealed == 0
+
+
 async def test_the_commands(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     async def type_(*words: str) -> Any:
         return await asyncio.to_thread(CliRunner().invoke, keys.app, words)
@@ -167,8 +180,12 @@ async def test_the_commands(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("HEADRACE_MASTER_KEYS", f"{NEW},{OLD}")
     checked = await type_("check", "--json")
     assert (checked.exit_code, json.loads(checked.stdout)["boxes"]) == (0, {"old": 3})
+    [some, *_] = await vault.column("id")
+    await vault.add_webhook_secret(derive_webhook_keys(ring(OLD)), some, "whsec_some")
+    assert json.loads((await type_("check", "--json")).stdout)["webhook_secrets"] == {"old": 1}
     rotated = await type_("rotate", "--json")
     assert rotated.exit_code == 0, rotated.output
+    assert json.loads(rotated.stdout)["webhook_secrets"] == {"resealed": 1, "failed": [], "keys": {"new": 1}}
     document = json.loads(rotated.stdout)
     assert (document["ok"], document["current"], document["resealed"], document["keys"]) == (
         True, "new", 3, {"new": 3},

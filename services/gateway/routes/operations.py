@@ -1,0 +1,113 @@
+"""The deployment as administrators see it: queues, workers, calls to vendors, keys. No tenant's data, no secret."""
+
+import asyncio
+from datetime import datetime
+from typing import Final
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from services.gateway.admins import CurrentAdmin, operations_router
+from services.gateway.deps import Deps, GatewayDeps
+from services.gateway.paging import ItemList
+from services.gateway.problems import unavailable
+from shared.errors import PlatformAwayError
+from shared.messaging.ports import QueueState
+from shared.messaging.topology import QUEUES, QueueName
+from shared.storage import outbox
+from shared.storage.operators import act_as_operator
+from shared.storage.sealing_keys import first_seen, kids_in_use
+from shared.storage.upstream_calls import AccountUse, calls_by_account
+
+router: APIRouter = operations_router()
+
+INSPECT_SECONDS = 3.0
+_EATS: Final[dict[str, QueueName]] = {
+    "scheduler": "dead",
+    "fetcher": "fetch",
+    "transformer": "transform",
+    "writer": "write",
+}
+"""The queue that each process of a service consumes exactly once."""
+
+
+class QueueView(BaseModel):
+    """One queue. `ready`, `consumers` null: the broker cannot be asked now. `outbox` waits in the database for the
+    broker and has no consumers; `oldest_seconds` is its alone."""
+
+    queue: str
+    ready: int | None
+    consumers: int | None = None
+    oldest_seconds: float | None = None
+
+
+class WorkerView(BaseModel):
+    """A service. `alive`: its processes that are attached to `queue`, as the broker counts them; one that vanished
+    without a word counts for about a minute more."""
+
+    service: str
+    queue: str
+    alive: int
+
+
+class KeyView(BaseModel):
+    """One sealing key. `boxes`: credentials sealed under it; `first_seen_at` null: no fetcher has started with it."""
+
+    kid: str
+    boxes: int
+    current: bool = Field(description="This gateway seals under it.")
+    first_seen_at: datetime | None
+
+
+@router.get("/queues")
+async def queues(admin: CurrentAdmin, deps: Deps) -> ItemList[QueueView]:
+    """Depth and consumers of every queue, and of the outbox."""
+    async with deps.database.for_tenant(admin.user_id) as conn:
+        waiting, oldest = await outbox.depth(conn)
+    states = await asyncio.gather(*(_state(deps, queue) for queue in QUEUES))
+    items = [
+        QueueView(queue=queue, ready=state and state.ready, consumers=state and state.consumers)
+        for queue, state in zip(QUEUES, states, strict=True)
+    ]
+    return ItemList(items=[*items, QueueView(queue="outbox", ready=waiting, oldest_seconds=oldest)], next_cursor=None)
+
+
+@router.get("/workers")
+async def workers(deps: Deps) -> ItemList[WorkerView]:
+    """How many processes of each service work now. 503 while the broker cannot be asked."""
+    states = await asyncio.gather(*(_state(deps, queue) for queue in _EATS.values()))
+    items = []
+    for (service, queue), state in zip(_EATS.items(), states, strict=True):
+        if state is None:
+            raise unavailable("The broker cannot be asked who works.", "Try again soon; work that waits is not lost.")
+        items.append(WorkerView(service=service, queue=queue, alive=state.consumers))
+    return ItemList(items=items, next_cursor=None)
+
+
+@router.get("/limits")
+async def limits(admin: CurrentAdmin, deps: Deps) -> ItemList[AccountUse]:
+    """Calls to each upstream account in the last hour: what its budgets have been charged with."""
+    async with deps.database.for_tenant(admin.user_id) as conn:
+        await act_as_operator(conn)
+        return ItemList(items=await calls_by_account(conn), next_cursor=None)
+
+
+@router.get("/keys")
+async def keys(admin: CurrentAdmin, deps: Deps) -> ItemList[KeyView]:
+    """Names of the sealing keys and what is sealed under each; never a key."""
+    async with deps.database.for_tenant(admin.user_id) as conn:
+        boxes, seen = await kids_in_use(conn), await first_seen(conn)
+    current = deps.sealing.current_kid
+    items = [
+        KeyView(kid=kid, boxes=boxes.get(kid, 0), current=kid == current, first_seen_at=seen.get(kid))
+        for kid in sorted({current, *boxes, *seen})
+    ]
+    return ItemList(items=items, next_cursor=None)
+
+
+async def _state(deps: GatewayDeps, queue: QueueName) -> QueueState | None:
+    try:
+        async with asyncio.timeout(INSPECT_SECONDS):
+            return await deps.bus.inspect(queue)
+    except (PlatformAwayError, TimeoutError):
+        return None
