@@ -78,11 +78,8 @@ def build_app(deps: GatewayDeps) -> FastAPI:
         tokens,
         webhooks,
         dead_letters,
-<<<<<<< HEAD
         session,
-=======
         operations,
->>>>>>> 3a80291 (Show administrators queues, workers, calls to vendors and keys)
         pages,
     ):
         app.include_router(module.router)

@@ -93,6 +93,7 @@ async def test_sync_wait_tells_success_by_its_exit_code(
     assert result.exit_code == code, result.output
     run = json.loads(result.stdout)
     assert (run["status"], run["mode"], run["entities"]["inventory"]["read"]) == (status, "full", 7)
+    assert f"{status}, 7 read" in result.stderr, "the bar, beside the JSON on standard output"
 
 
 async def test_runs_are_listed_shown_cancelled_and_retried(gateway: Gateway, terminal: Terminal) -> None:
@@ -103,6 +104,7 @@ async def test_runs_are_listed_shown_cancelled_and_retried(gateway: Gateway, ter
     assert run_id in refused.stderr
     assert json.loads((await terminal.type("runs", "show", run_id, "--json")).stdout)["status"] == "queued"
     assert "cancelled" in (await terminal.type("runs", "cancel", run_id)).stdout
+    assert json.loads((await terminal.type("runs", "cancel", run_id, "--json")).stdout)["status"] == "cancelled"
     again = json.loads((await terminal.type("runs", "retry", run_id, "--json")).stdout)["run_id"]
     listed = json.loads((await terminal.type("runs", "list", "--source", source_id, "--json")).stdout)
     assert [(run["id"], run["status"]) for run in listed] == [(again, "queued"), (run_id, "cancelled")]
@@ -116,6 +118,9 @@ async def test_pause_resume_and_test(gateway: Gateway, terminal: Terminal) -> No
     source_id = await terminal.add()
     assert "paused" in (await terminal.type("sources", "pause", source_id)).stdout
     assert "never_synced" in (await terminal.type("sources", "resume", source_id)).stdout
+    for verb, status in (("pause", "paused"), ("resume", "never_synced")):
+        told = await terminal.type("sources", verb, source_id, "--json")
+        assert (told.exit_code, json.loads(told.stdout)["sync_status"]) == (0, status)
 
     async def refuse() -> None:
         reply = ProbeReply(ok=False, category="AUTH_FAILED", message="refused", hint="Enter it again.", latency_ms=1)

@@ -1,6 +1,7 @@
 """Browsers: a cookie that scripts cannot read, a token against forged requests, a link that signs in once."""
 
 import asyncio
+import time
 from http.cookies import SimpleCookie
 from typing import Any
 
@@ -62,8 +63,6 @@ async def test_a_cookie_that_proves_nothing_is_refused(gateway: Gateway, user: U
 
 
 async def test_a_session_ends_with_what_proved_it(gateway: Gateway, user: User) -> None:
-    import time
-
     soon = int(time.time()) + 1
     answer = await gateway.call("POST", "/api/session", None, {"Authorization": f"Bearer {token(user.id, exp=soon)}"})
     cookie = cookie_of(answer)
