@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from shared.connector_sdk.text_body import text_codec
 from shared.contracts.messages import decode_json
 from shared.errors import DataError, UnusableBodyError
 
@@ -21,9 +22,10 @@ def parse_json(body: bytes, content_type: str = "") -> Any:
     Raises UnusableBodyError for what is cut off or no JSON (`NaN` is none), DataError when it is nested too deeply.
     """
     try:
-        value = decode_json(_utf8(body, content_type))
+        charset, text = charset_of(body, content_type)
+        value = decode_json(text if charset is None else text.decode(charset))
     except RecursionError:
-        raise DataError(f"the answer's JSON is nested more than {MAX_DEPTH} levels deep") from None
+        raise nested_too_deeply() from None
     except UnicodeError:
         raise UnusableBodyError(
             "the answer's text is not in the charset it names (UTF-8 if none)", hint="The vendor must fix its charset."
@@ -34,18 +36,20 @@ def parse_json(body: bytes, content_type: str = "") -> Any:
     return value
 
 
-def _utf8(body: bytes, content_type: str) -> bytes | str:
+def charset_of(start: bytes, content_type: str) -> tuple[str | None, bytes]:
+    """The charset of a body that begins so (None: UTF-8), and the beginning without its byte order mark."""
     for mark, charset in _MARKS:
-        if body.startswith(mark):
-            body = body[len(mark) :]
-            return body if charset == "utf-8" else body.decode(charset)
+        if start.startswith(mark):
+            return (None if charset == "utf-8" else charset), start[len(mark) :]
     header = Message()
     header["Content-Type"] = content_type
-    charset = header.get_content_charset("utf-8")
-    try:
-        return body if charset in {"utf-8", "utf8", "us-ascii"} else body.decode(charset)
-    except LookupError:  # a charset that nobody knows: JSON is UTF-8 unless proved otherwise
-        return body
+    named = header.get_content_charset("utf-8")
+    codec = text_codec(named)  # None for what nobody knows: JSON is UTF-8 unless proved otherwise
+    return (None if codec in {None, "utf-8", "ascii"} else named), start
+
+
+def nested_too_deeply() -> DataError:
+    return DataError(f"the answer's JSON is nested more than {MAX_DEPTH} levels deep")
 
 
 def _check_depth(value: Any) -> None:
@@ -60,4 +64,4 @@ def _check_depth(value: Any) -> None:
             if isinstance(child, dict | list)
         ]
     if level:
-        raise DataError(f"the answer's JSON is nested more than {MAX_DEPTH} levels deep")
+        raise nested_too_deeply()

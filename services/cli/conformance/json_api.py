@@ -138,4 +138,9 @@ def _disturb(state: JsonApiState, entity: Entity, read: Sequence[str]) -> None:
     state.edit(collection, keys[-1])
 
 
-CONFORMANCE = Conformance(setups={name: _setup(style) for name, style in _STYLES.items()})
+CONFORMANCE = Conformance(
+    setups={name: _setup(style) for name, style in _STYLES.items()},
+    exempt={
+        "spool_streams": "an answer of up to 8 MB is parsed at once, and the stand-in's are; larger ones are streamed"
+    },
+)

@@ -1,21 +1,20 @@
 """Reads any JSON API by its configuration: one call, one page."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any, assert_never
 
 from shared.connector_sdk.json_body import parse_json
 from shared.connector_sdk.paging import (
     CursorPaging,
     LinkPaging,
-    NoPaging,
     NumberedPaging,
     PageAnswer,
     Pager,
-    Path,
     Target,
     announced_total,
 )
-from shared.connector_sdk.protocol import Client, Connector, Page, ReadRequest, Request, Shape
+from shared.connector_sdk.protocol import BadRecord, Client, Connector, Page, ReadRequest, Request, Shape
 from shared.connector_sdk.spec import ConnectorSpec
 from shared.connectors.json_api.config import (
     CursorPagination,
@@ -26,25 +25,27 @@ from shared.connectors.json_api.config import (
     OffsetPagination,
     PagePagination,
 )
+from shared.connectors.json_api.records import answer_path, records_of
 from shared.connectors.json_api.since import write_since
 from shared.connectors.json_api.spec import SPEC
+from shared.connectors.json_api.whole import read_whole
 from shared.contracts.ids import Entity
 from shared.contracts.messages import Cursor, RawRecord
-from shared.errors import ConfigurationError, DataError
-from shared.expressions.limits import ExpressionError
-from shared.expressions.paths import compile_expression
-from shared.expressions.values import type_name
+from shared.errors import ConfigurationError
+
+SAMPLE_RECORDS = 50
+"""Records that a test of a source without pages reads before it hangs up."""
 
 
 class JsonApiSource:
-    """See the port `Source`. Every kind of paging is read page by page; `none` is one page."""
+    """See the port `Source`. Every kind of paging is read page by page; without one the answer is spooled."""
 
     def __init__(self, config: JsonApiConfig, client: Client) -> None:
         self._config = config
         self._client = client
 
-    def shape(self, entity: Entity) -> Shape:  # noqa: ARG002 - the port's signature
-        return "pages"
+    def shape(self, entity: Entity) -> Shape:
+        return "spool" if self._entity(entity).pagination.type == "none" else "pages"
 
     def stable_paging(self, entity: Entity) -> bool:
         return self._entity(entity).pagination.type not in {"page", "offset"}
@@ -58,7 +59,7 @@ class JsonApiSource:
         target = pager.target(cursor)
         response = await self._client.send(_request(config, target, request))
         body = parse_json(response.body, response.headers.get("content-type", ""))
-        records = _records(body, config.records_path)
+        records = records_of(body, config.records_path)
         answer = PageAnswer(body, records, response.headers, response.url, response.secret_params)
         return Page(
             records=records,
@@ -67,12 +68,24 @@ class JsonApiSource:
             total=announced_total(body, response.headers),
         )
 
-    def read_all(self, request: ReadRequest) -> AsyncIterator[RawRecord]:
-        raise NotImplementedError(f"json_api reads {request.entity} in pages")
+    async def read_all(self, request: ReadRequest) -> AsyncGenerator[RawRecord | BadRecord, None]:
+        config = self._entity(request.entity)
+        call = _request(config, Target(), request)
+        async with aclosing(read_whole(self._client, call, config.records_path)) as records:
+            async for record in records:
+                yield record
 
     async def check(self, entity: Entity) -> int:
-        page = await self.read_page(ReadRequest(entity, since=None), cursor=None)
-        return len(page.records)
+        request = ReadRequest(entity, since=None)
+        if self.shape(entity) == "pages":
+            return len((await self.read_page(request, cursor=None)).records)
+        seen = 0
+        async with aclosing(self.read_all(request)) as records:
+            async for record in records:
+                seen += not isinstance(record, BadRecord)
+                if seen == SAMPLE_RECORDS:
+                    break
+        return seen
 
     def _entity(self, entity: Entity) -> EntityConfig:
         try:
@@ -107,7 +120,7 @@ def _request(config: EntityConfig, target: Target, read: ReadRequest) -> Request
 def _pager(config: EntityConfig) -> Pager:
     match config.pagination:
         case NonePagination():
-            return NoPaging()
+            raise NotImplementedError("json_api reads an answer without pages as a stream")
         case PagePagination() as paging:
             return NumberedPaging(
                 paging.page_param, paging.size_param, paging.page_size, start=paging.start, by_offset=False
@@ -115,33 +128,9 @@ def _pager(config: EntityConfig) -> Pager:
         case OffsetPagination() as paging:
             return NumberedPaging(paging.offset_param, paging.limit_param, paging.page_size, start=0, by_offset=True)
         case CursorPagination() as paging:
-            return CursorPaging(paging.cursor_param, _path(paging.cursor_path, "cursor_path"))
+            return CursorPaging(paging.cursor_param, answer_path(paging.cursor_path, "cursor_path"))
         case LinkPagination() as paging:
-            path = None if paging.next_path is None else _path(paging.next_path, "next_path")
+            path = None if paging.next_path is None else answer_path(paging.next_path, "next_path")
             return LinkPaging(config.url, path)
         case _ as never:
             assert_never(never)
-
-
-def _path(text: str, name: str) -> Path:
-    compiled = compile_expression(text)
-
-    def find(body: Any) -> Any:
-        try:
-            return compiled.get(body)
-        except ExpressionError as error:
-            raise DataError(f"{name} does not fit the answer: {error}") from None
-
-    return find
-
-
-def _records(body: Any, records_path: str | None) -> list[RawRecord]:
-    found = body if records_path is None else _path(records_path, "records_path")(body)
-    place = "the answer" if records_path is None else "records_path"
-    if not isinstance(found, list):
-        hint = "Set records_path to where the list is." if records_path is None else "Check records_path."
-        raise DataError(f"{place} holds {type_name(found)} where a list of objects was due", hint=hint)
-    for position, record in enumerate(found):
-        if not isinstance(record, dict):
-            raise DataError(f"{place} holds a list whose element {position} is {type_name(record)}, not an object")
-    return found

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from shared.connector_sdk.credentials import JsonApiCredentials, credentials_adapter
+from shared.connector_sdk.http_config import account_of
 from shared.connector_sdk.spec import ConnectorSpec, RateLimit
 from shared.connectors.json_api.config import ID_PLACE, JsonApiConfig
 from shared.connectors.json_api.mapping import DEFAULT_MAPPINGS, entity_mapping
@@ -32,7 +33,7 @@ def _origins(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _account(config: Mapping[str, Any], fingerprint: str) -> str:
-    return "|".join((*_origins(config), fingerprint))
+    return account_of(_origins(config), fingerprint)
 
 
 def _mapping(config: Mapping[str, Any], entity: Entity, rules: FieldMappings) -> EntityMapping:

@@ -1,0 +1,68 @@
+"""The list of records in an answer: by any expression in a whole body, by a plain path in one that is streamed."""
+
+import re
+from typing import Any, NamedTuple
+
+from shared.connector_sdk.paging import Path
+from shared.errors import DataError
+from shared.expressions.limits import ExpressionError
+from shared.expressions.paths import compile_expression
+from shared.expressions.values import type_name
+
+_PLAIN = re.compile(r"\s*(?:@|([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*))\s*(\|\|\s*`\s*\[\s*\]\s*`\s*)?", re.ASCII)
+
+
+class PlainPath(NamedTuple):
+    """Keys from the top to the list; `optional`: null or nothing there is an empty list."""
+
+    keys: tuple[str, ...]
+    optional: bool
+
+
+def plain_path(records_path: str | None) -> PlainPath | None:
+    """The path as keys, if it is one that a stream can be searched by: `data.items`, also with ``|| `[]` `` behind."""
+    match = _PLAIN.fullmatch(records_path or "@")
+    if match is None:
+        return None
+    return PlainPath(tuple(match[1].split(".")) if match[1] else (), match[2] is not None)
+
+
+def answer_path(text: str, name: str) -> Path:
+    """The getter of an expression on a whole answer. It raises DataError for an answer that it does not fit."""
+    compiled = compile_expression(text)
+
+    def find(body: Any) -> Any:
+        try:
+            return compiled.get(body)
+        except ExpressionError as error:
+            raise DataError(f"{name} does not fit the answer: {error}") from None
+
+    return find
+
+
+def records_of(body: Any, records_path: str | None) -> list[Any]:
+    """The list, if it is empty or at least one of its elements is an object: any other is rejected by itself later."""
+    found: Any = body if records_path is None else answer_path(records_path, "records_path")(body)
+    if not isinstance(found, list):
+        raise no_list(type_name(found), records_path)
+    if found and not any(isinstance(element, dict) for element in found):
+        raise no_objects(type_name(found[0]), records_path)
+    return found
+
+
+def no_list(found: str, records_path: str | None) -> DataError:
+    """`found` is the JSON type of what is there instead."""
+    hint = "Set records_path to where the list is." if records_path is None else "Check records_path."
+    return DataError(f"{_place(records_path)} holds {found} where a list of objects was due", hint=hint)
+
+
+def no_objects(first: str, records_path: str | None) -> DataError:
+    """`first` is the JSON type of the list's first element."""
+    return DataError(
+        f"{_place(records_path)} holds a list whose element 0 is {first}, and no object among the others",
+        hint="Check records_path.",
+    )
+
+
+def _place(records_path: str | None) -> str:
+    return "the answer" if records_path is None else "records_path"
