@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any
+from urllib.parse import parse_qs
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from yarl import URL
 
 from shared.connector_sdk.secret_names import carries_secret
 from shared.contracts.mapping import MAX_EXPRESSION_CHARS
@@ -30,7 +32,8 @@ def public_url(text: str) -> str:
         url = parse_url(text)
     except ConfigurationError as error:
         raise ValueError(" ".join(filter(None, (error.message, error.hint)))) from None
-    for name in url.query:
+    path_params = (part.partition("=")[0] for segment in url.parts for part in segment.split(";")[1:])
+    for name in (*url.query, *parse_qs(URL(text).fragment, keep_blank_values=True), *path_params):
         refuse_secret_name(name, "the URL's parameter")
     return text
 

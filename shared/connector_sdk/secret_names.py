@@ -5,13 +5,13 @@ import re
 _WORDS = frozenset(
     {
         "auth", "authentication", "authorization", "bearer", "cookie", "credential", "credentials", "jwt", "key",
-        "keys", "pass", "passphrase", "passwd", "password", "pin", "pwd", "secret", "session", "sessionid", "sid",
-        "sig", "signature", "token", "tokens",
+        "keys", "oauth", "otp", "pass", "passphrase", "passwd", "password", "pin", "pw", "pwd", "secret", "session",
+        "sessionid", "sid", "sig", "signature", "token", "tokens",
     }
 )  # fmt: skip
 _PARTS = (
-    "accesskey", "apikey", "authkey", "authorization", "cookie", "credential", "password", "privatekey", "secret",
-    "signature", "token",
+    "accesskey", "apikey", "authkey", "authorization", "cookie", "credential", "passwd", "password", "privatekey",
+    "secret", "sessid", "sessionid", "signature", "token",
 )  # fmt: skip
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 

@@ -78,7 +78,8 @@ def test_names_of_what_is_set_leave_the_place_of_a_key_out() -> None:
     [
         "Authorization", "Proxy-Authorization", "Cookie", "X-Api-Key", "api_key", "apikey", "APIKEY", "accessToken",
         "access_token", "X-Auth-Token", "auth", "key", "Key", "subscription-key", "client_secret", "password", "PWD",
-        "sig", "signature", "X-Amz-Signature", "session_id", "JWT", "X-APIToken",
+        "sig", "signature", "X-Amz-Signature", "session_id", "JWT", "X-APIToken", "jsessionid",
+        "PHPSESSID", "oauth_nonce",
     ],
 )  # fmt: skip
 def test_names_that_carry_secrets(name: str) -> None:
