@@ -14,6 +14,9 @@ from pydantic import JsonValue
 
 from sandboxes.behaviour.auth import Auth
 from sandboxes.behaviour.server import Behaviour
+from sandboxes.data import northwind_shop
+from sandboxes.files.app import build_app as build_files
+from sandboxes.files.state import FilesState
 from sandboxes.json_api.app import build_app as build_json_api
 from sandboxes.json_api.state import JsonApiState
 from sandboxes.serving import running
@@ -154,6 +157,53 @@ NORTHWIND_MAPPINGS: Final[JsonObject] = {
     },
 }
 
+
+def _csv_api(key: str) -> Sandbox:
+    state = FilesState.northwind(Behaviour(Auth("header", {key: "demo"}, "X-Shop-Key")))
+    return Sandbox(
+        serve=lambda port: running(build_files(state), port=port),
+        truth=lambda: {
+            "inventory": len(northwind_shop.rows("products")),
+            "vendors": len(northwind_shop.rows("suppliers")),
+        },
+    )
+
+
+def _csv_api_config(base: str) -> JsonObject:
+    # The suppliers as published quote nothing, though values hold commas; the variant with CR LF quotes them.
+    return {
+        "entities": {
+            "inventory": {"url": f"{base}/products.csv", "id_column": "productID"},
+            "vendors": {
+                "url": f"{base}/suppliers.csv?crlf=1",
+                "id_column": "supplierID",
+                "null_values": ["", "NULL"],
+            },
+        }
+    }
+
+
+_CSV_API_MAPPINGS: Final[JsonObject] = {
+    "inventory": {
+        "sku": "productID",
+        "name": "productName",
+        "description": "quantityPerUnit",
+        "status": {"path": "discontinued", "map": {"1": "inactive", "0": "active"}},
+        "quantity_on_hand": "unitsInStock",
+        "quantity_on_order": "unitsOnOrder",
+        "reorder_point": "reorderLevel",
+        "unit_price": "unitPrice",
+        "preferred_vendor_id": "supplierID",
+    },
+    "vendors": {
+        "name": "companyName",
+        "contact_name": "contactName",
+        "contact_phone": "phone",
+        "address": "address",
+        "website": "homePage",
+    },
+}
+
 DEMO_SOURCES: Final[Sequence[DemoSource]] = (
     DemoSource(
         source_type="json_api",
@@ -162,6 +212,14 @@ DEMO_SOURCES: Final[Sequence[DemoSource]] = (
         config=_json_api_config,
         credentials=lambda token: {"type": "bearer", "token": token},
         field_mappings=NORTHWIND_MAPPINGS,
+    ),
+    DemoSource(
+        source_type="csv_api",
+        display_name="Northwind (CSV files)",
+        sandbox=_csv_api,
+        config=_csv_api_config,
+        credentials=lambda key: {"type": "headers", "headers": {"X-Shop-Key": key}},
+        field_mappings=_CSV_API_MAPPINGS,
     ),
 )
 

@@ -8,7 +8,10 @@ from pathlib import Path
 from up_harness import COMMAND
 
 COLUMNS = ["source_type", "entity", "read", "inserted", "updated", "unchanged", "quarantined", "seconds"]
-NORTHWIND = {"inventory": 77, "vendors": 29, "purchase_orders": 58}
+NORTHWIND = {
+    "json_api": {"inventory": 77, "vendors": 29, "purchase_orders": 58},
+    "csv_api": {"inventory": 77, "vendors": 29},
+}
 
 _LYING_SANDBOX = """
 import dataclasses, sys
@@ -36,8 +39,9 @@ async def test_the_demo_inserts_all_then_changes_nothing_and_cleans_up(tmp_path:
 
     assert code == 0, said
     first, second = _tables(said)
-    lines = [line for line in first if line["source_type"] == "json_api"]
-    assert {line["entity"]: int(line["inserted"]) for line in lines} == NORTHWIND
+    for source_type, truth in NORTHWIND.items():
+        lines = [line for line in first if line["source_type"] == source_type]
+        assert {line["entity"]: int(line["inserted"]) for line in lines} == truth
     for before, after in zip(first, second, strict=True):
         assert int(before["read"]) == int(before["inserted"]) > 0
         assert int(after["unchanged"]) == int(after["read"]) == int(before["read"])
