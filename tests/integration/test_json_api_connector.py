@@ -104,7 +104,7 @@ class World:
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     state = JsonApiState.northwind()
-    limits = HttpLimits(read=0.5, deadline=2.0)
+    limits = HttpLimits(read=2.0, deadline=8.0)
     async with (
         running(build_app(state)) as url,
         HttpClient(EgressPolicy.parse("127.0.0.0/8"), SystemClock(), limits=limits) as http,
@@ -207,7 +207,7 @@ async def failure(world: World, config: dict[str, Any], client: MeteredClient | 
         (FaultRule(kind="status", status=403), AuthenticationError),
         (FaultRule(kind="status", status=204), UnusableBodyError),
         (FaultRule(kind="drop"), UnavailableError),
-        (FaultRule(kind="delay", ms=5_000), UnavailableError),
+        (FaultRule(kind="delay", ms=20_000), UnavailableError),
         (FaultRule(kind="cut"), UnusableBodyError),
         (FaultRule(kind="cut", chunked=True), UnusableBodyError),
         (FaultRule(kind="empty"), UnusableBodyError),
@@ -215,7 +215,7 @@ async def failure(world: World, config: dict[str, Any], client: MeteredClient | 
         (FaultRule(kind="truncated_json"), UnusableBodyError),
         (FaultRule(kind="wrong_encoding", encoding="utf-16"), HeadraceError),
         (FaultRule(kind="wrong_type"), DataError),
-        (FaultRule(kind="gzip_bomb", size=16_000_000), DataError),
+        (FaultRule(kind="gzip_bomb", size=12_000_000), DataError),
         (FaultRule(kind="deep_nesting"), DataError),
         (FaultRule(kind="page_loop", skip=1), DataError),
         (FaultRule(kind="redirect", url="http://169.254.169.254/latest"), ConfigurationError),
