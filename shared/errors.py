@@ -40,6 +40,8 @@ class HeadraceError(Exception):
     """`message` says what is wrong, `hint` what to do; neither ever holds a secret or a vendor's raw body."""
 
     category: Category = "INTERNAL_ERROR"
+    status: int | None = None
+    """The HTTP status that this error is the meaning of, where it is one's."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

@@ -1,5 +1,6 @@
 """One step's calls, paid from the shared budget of the upstream account."""
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -15,6 +16,9 @@ MAX_WAIT = 2.0
 BLOCK_WITHOUT_RETRY_AFTER = 60.0
 """Seconds that a 429 without Retry-After stops the account."""
 LONGEST_BLOCK = 3600.0
+_TOGETHER_SECONDS = 0.2
+"""Between a call's first and last class; within the part of the limiter's margin that is for lateness."""
+_TRIES_TOGETHER = 5
 
 
 def windows_of(limit: RateLimit) -> tuple[Window, ...]:
@@ -55,16 +59,41 @@ class StepBudget:
         self._grants = grants
         self._calls: dict[str, AsyncExitStack] = {}
 
-    async def spend(self, limit_class: str) -> None:
+    async def spend(self, *limit_classes: str) -> None:
         """Begin one call; it ends with the next one of the class or with the client's `concurrency` context."""
-        stack = self._calls[limit_class]
-        await stack.aclose()
-        await stack.enter_async_context(self._grants[limit_class].call())
-        budget = self._budgets[limit_class]
-        if budget.windows:
+        if len(limit_classes) > 1:
+            await self._together(limit_classes)
+        else:
+            await self._begin(limit_classes[0])
+        scopes = [self._budgets[name].scope for name in limit_classes if self._budgets[name].windows]
+        if scopes:
             # The limiter asks for these when Redis has forgotten: a call is remembered before it is sent.
             async with self._db.transaction() as conn:
-                await upstream_calls.add_calls(conn, budget.scope, 1)
+                for scope in scopes:
+                    await upstream_calls.add_calls(conn, scope, 1)
+
+    async def _together(self, limit_classes: tuple[str, ...]) -> None:
+        """Begin one call in several classes at one moment: what is counted early is sent late, and late is too many."""
+        for _ in range(_TRIES_TOGETHER):
+            for name in limit_classes:
+                try:
+                    await self._grants[name].ready()
+                except ParkError as park:
+                    raise _named(park, name) from None
+            started = time.monotonic()
+            for name in limit_classes:
+                await self._begin(name)
+            if time.monotonic() - started <= _TOGETHER_SECONDS:
+                return
+        raise self._grants[limit_classes[0]].later()
+
+    async def _begin(self, limit_class: str) -> None:
+        stack = self._calls[limit_class]
+        await stack.aclose()
+        try:
+            await stack.enter_async_context(self._grants[limit_class].call())
+        except ParkError as park:
+            raise _named(park, limit_class) from None
 
     async def blocked(self, limit_class: str, retry_after: float | None) -> None:
         """429: nobody on this account calls for that long."""
@@ -100,10 +129,7 @@ async def step_budget(
                 grants[limit_class] = await stack.enter_async_context(step)
             except ParkError as park:
                 raise _named(park, limit_class) from None
-        try:
-            yield StepBudget(gate, db, budgets, grants)
-        except ParkError as park:
-            raise _named(park, carried_class or next(iter(grants))) from None
+        yield StepBudget(gate, db, budgets, grants)
 
 
 def _named(park: ParkError, limit_class: str) -> ParkError:

@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.fetcher.batching import cut
-from shared.connector_sdk.protocol import Page
-from shared.contracts.messages import RawRecord
+from shared.connector_sdk.protocol import BadRecord, Page
+from shared.contracts.messages import RawRecord, encode_json
 from shared.contracts.records import RecordReject
 from shared.storage.pages import FetchedPage
+
+RAW_CHARS = 150_000
+"""Of a bad record's text: as JSON it stays below what a reject may hold, whatever has to be escaped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,16 @@ class PageHarvest:
     def __init__(self, page: Page) -> None:
         """Raises DataError when one record alone is larger than a message may be."""
         self._batches = cut(page.records, page.bytes)
-        self.page = FetchedPage(page.next_cursor, len(page.records), len(self._batches), page.bytes)
+        self._rejects = [reject_of(bad) for bad in page.rejects]
+        records = len(page.records) + len(self._rejects)
+        self.page = FetchedPage(page.next_cursor, records, len(self._batches), page.bytes)
 
     async def batch(self, number: int) -> Batch:
-        return Batch(list(self._batches[number]), [])
+        return Batch(list(self._batches[number]), self._rejects if number == 0 else [])
+
+
+def reject_of(bad: BadRecord) -> RecordReject:
+    """The reject that a record becomes which the connector could not read."""
+    return RecordReject(
+        external_id=bad.key, field=None, reason=bad.reason, raw=encode_json(bad.raw[:RAW_CHARS]).decode()
+    )

@@ -10,14 +10,15 @@ from pydantic import TypeAdapter, ValidationError
 from services.fetcher.budget import budgets_of, step_budget
 from shared.connector_sdk.credentials import Credentials, apply
 from shared.connector_sdk.metered import MeteredClient
-from shared.connector_sdk.protocol import Connector, OnHeaders, Request, Response, Source
+from shared.connector_sdk.protocol import Connector, OnHeaders, Request, Response, Source, UnevenSource
 from shared.connector_sdk.registry import Registry
-from shared.connector_sdk.spec import RateLimit
+from shared.connector_sdk.spec import ConnectorSpec, RateLimit
 from shared.contracts.ids import Entity
-from shared.contracts.messages import encode_json
+from shared.contracts.messages import Cursor, encode_json
 from shared.coordination.gate import SlotGate
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, EgressRefusedError
 from shared.http.client import HttpClient
+from shared.http.egress import HINT
 from shared.observability.secrets import SecretRegistry
 from shared.sealing.boxes import Context
 from shared.sealing.fingerprints import FingerprintKey
@@ -93,13 +94,16 @@ class SourceOpener:
         return connector.open(config, NoCalls())
 
     @asynccontextmanager
-    async def open(self, sealed: SealedSource, entity: Entity, *, slot: str | None = None) -> AsyncIterator[OpenSource]:
+    async def open(
+        self, sealed: SealedSource, entity: Entity, *, cursor: Cursor = None, slot: str | None = None
+    ) -> AsyncIterator[OpenSource]:
         """Reserve the calls of one step and hold the plain credentials until it is over.
 
         Raises ParkError (with the slot to come back with), SealError, ConfigurationError, PlatformAwayError.
         """
         connector = self.connector(sealed.source_type)
         validated(connector.spec.config, sealed.config, "config")
+        self._check_origins(connector.spec, sealed.config)
         plain = self._plain(connector, sealed)
         with self._secrets.guarding(_texts(plain)):
             credentials: Credentials = validated(connector.spec.credentials, plain, "credentials")
@@ -107,10 +111,18 @@ class SourceOpener:
             account = f"{sealed.source_type}|{connector.spec.account(sealed.config, fingerprint)}"
             own = RateLimit.model_validate(sealed.rate_limit)
             budgets = budgets_of(connector.spec.rate_limits, own, account, str(sealed.box_id))
-            calls = connector.open(sealed.config, NoCalls()).calls_per_page(entity)
+            calls = _calls(connector.open(sealed.config, NoCalls()), entity, cursor)
             async with step_budget(self._gate, self._db, budgets, calls, slot) as budget:
                 client = MeteredClient(self._http, apply(credentials), budget)
                 yield OpenSource(connector.open(sealed.config, client), client)
+
+    def _check_origins(self, spec: ConnectorSpec, config: Mapping[str, Any]) -> None:
+        """A vendor's credentials go to the vendor, or where the operator says."""
+        if spec.vendor_origins is None:
+            return
+        for origin in spec.origins(config):
+            if origin not in spec.vendor_origins and not self._http.policy.lists(origin):
+                raise EgressRefusedError(f"{origin} is not an address of {spec.title}, and not allowed", hint=HINT)
 
     def _plain(self, connector: Connector, sealed: SealedSource) -> dict[str, Any]:
         if sealed.credentials is None:
@@ -118,6 +130,10 @@ class SourceOpener:
         context = Context(sealed.user_id, sealed.box_id, connector.spec.origins(sealed.config))
         plain: dict[str, Any] = TypeAdapter(dict[str, Any]).validate_json(self._ring.open(sealed.credentials, context))
         return plain
+
+
+def _calls(source: Source, entity: Entity, cursor: Cursor) -> Mapping[str, int]:
+    return source.calls_of_page(entity, cursor) if isinstance(source, UnevenSource) else source.calls_per_page(entity)
 
 
 def _texts(value: Any) -> list[str]:

@@ -63,7 +63,7 @@ class PageHandler:
             raise PlatformAwayError("the bus is away")  # before a call that would have to be made again
         try:
             async with AsyncExitStack() as kept, kept_alive(self._db, due, self._clock) as life:
-                async with self._opener.open(sealed, due.entity, slot=due.slot) as opened:
+                async with self._opener.open(sealed, due.entity, cursor=due.cursor, slot=due.slot) as opened:
                     try:
                         harvest = await self._read(
                             opened.source, due, ReadRequest(due.entity, verdict.since), life, kept

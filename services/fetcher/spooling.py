@@ -15,15 +15,13 @@ import msgspec
 
 from services.fetcher.alive import Life
 from services.fetcher.batching import HARD_BYTES, MAX_BYTES, MAX_ROWS
-from services.fetcher.harvest import Batch
+from services.fetcher.harvest import RAW_CHARS, Batch
 from shared.connector_sdk.protocol import BadRecord
 from shared.contracts.messages import RawRecord, decode_json, encode_json
 from shared.contracts.records import RecordReject
 from shared.errors import DataError, RetryableError, UnavailableError
 from shared.storage.pages import FetchedPage
 
-_RAW_CHARS = 150_000
-"""Of a bad record's text: as JSON it stays below what a reject may hold, whatever has to be escaped."""
 _RECORD_START = b"{"
 
 
@@ -156,7 +154,7 @@ def _no_space(why: str) -> RetryableError:
 
 def _line(record: RawRecord | BadRecord) -> bytes:
     if isinstance(record, BadRecord):
-        value: object = [record.key, record.reason, encode_json(record.raw[:_RAW_CHARS]).decode()]
+        value: object = [record.key, record.reason, encode_json(record.raw[:RAW_CHARS]).decode()]
     else:
         value = record
     line = encode_json(value) + b"\n"

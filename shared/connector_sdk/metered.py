@@ -1,7 +1,7 @@
 """The client that connectors are given: credentials added, every hop paid for, every answer judged."""
 
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from typing import Protocol
 
 from shared.connector_sdk.credentials import Secrets
@@ -16,8 +16,8 @@ from shared.http.status import SNIFF_BYTES, check_body_start, status_error
 class Budget(Protocol):
     """One step's share of the upstream account's limits."""
 
-    async def spend(self, limit_class: str) -> None:
-        """Pay for one call, after waiting a moment if need be; raises ParkError when the next slot is later."""
+    async def spend(self, *limit_classes: str) -> None:
+        """Pay for one call in each class, after waiting a moment if need be; ParkError when the next slot is later."""
         ...
 
     async def blocked(self, limit_class: str, retry_after: float | None) -> None:
@@ -43,9 +43,9 @@ class MeteredClient:
 
     async def send(self, request: Request) -> Response:
         """See the port. A redirect is a call of its own: ParkError may come in the middle."""
-        async with self._budget.concurrency(request.limit_class):
+        async with self._in_flight(request):
             answer = await self._http.send(self._wire(request), before_call=self._payer(request))
-        await self._judge(answer, request.limit_class)
+        await self._judge(answer, request)
         self.bytes_read += len(answer.body)
         check_body_start(answer.body[:SNIFF_BYTES], answer.headers.get("content-type", ""), answer.place)
         return Response(
@@ -59,10 +59,10 @@ class MeteredClient:
     async def stream(self, request: Request, *, on_headers: OnHeaders | None = None) -> AsyncGenerator[bytes, None]:
         """See the port."""
         async with (
-            self._budget.concurrency(request.limit_class),
+            self._in_flight(request),
             self._http.stream(self._wire(request), before_call=self._payer(request)) as answer,
         ):
-            await self._judge(answer, request.limit_class)
+            await self._judge(answer, request)
             if on_headers is not None:
                 on_headers(answer.headers)
             content_type = answer.headers.get("content-type", "")
@@ -82,6 +82,13 @@ class MeteredClient:
                 check_body_start(start, content_type, answer.place)
                 yield start
 
+    @asynccontextmanager
+    async def _in_flight(self, request: Request) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for limit_class in request.limit_classes:
+                await stack.enter_async_context(self._budget.concurrency(limit_class))
+            yield
+
     def _wire(self, request: Request) -> HttpRequest:
         headers = dict(request.headers)
         body = None
@@ -100,16 +107,17 @@ class MeteredClient:
 
     def _payer(self, request: Request) -> BeforeCall:
         async def pay() -> None:
-            await self._budget.spend(request.limit_class)
+            await self._budget.spend(*request.limit_classes)
             self.calls += 1
 
         return pay
 
-    async def _judge(self, answer: HttpAnswer | HttpStream, limit_class: str) -> None:
+    async def _judge(self, answer: HttpAnswer | HttpStream, request: Request) -> None:
         error = status_error(
             answer.status, answer.place, retry_after=answer.retry_after, strayed=answer.strayed
         )  # fmt: skip
         if isinstance(error, RateLimitedError):
-            await self._budget.blocked(limit_class, error.retry_after)
+            for limit_class in request.limit_classes:  # nobody says which of them it was
+                await self._budget.blocked(limit_class, error.retry_after)
         if error is not None:
             raise error

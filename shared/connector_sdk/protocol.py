@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from shared.connector_sdk.spec import ConnectorSpec
 from shared.contracts.ids import Entity
@@ -20,6 +20,13 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     json: Any = None
     limit_class: str = "default"
+    also_counts_in: tuple[str, ...] = ()
+    """Further limit classes that the vendor counts this call in."""
+
+    @property
+    def limit_classes(self) -> tuple[str, ...]:
+        """Every class that the call spends."""
+        return (self.limit_class, *self.also_counts_in)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +62,6 @@ class Client(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """One page as read. `next_cursor` None: the last one."""
-
-    records: list[RawRecord]
-    next_cursor: Cursor
-    bytes: int
-    total: int | None = None
-    """Records in the whole read, where the vendor says so: for progress alone."""
-
-
-@dataclass(frozen=True, slots=True)
 class BadRecord:
     """A record that cannot be told apart into fields: it is quarantined, and the read goes on."""
 
@@ -74,6 +70,19 @@ class BadRecord:
     reason: str
     key: str | None = None
     """Its external id, if that is beyond doubt; without one nothing is deleted after this read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page as read. `next_cursor` None: the last one."""
+
+    records: list[RawRecord]
+    next_cursor: Cursor
+    bytes: int
+    total: int | None = None
+    """Records in the whole read, where the vendor says so: for progress alone."""
+    rejects: tuple[BadRecord, ...] = ()
+    """Records of this page that are there and cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +121,15 @@ class Source(Protocol):
 
     async def check(self, entity: Entity) -> int:
         """One cheap call that proves access; returns how many records the sample held."""
+        ...
+
+
+@runtime_checkable
+class UnevenSource(Protocol):
+    """A source whose pages do not all cost the same: asked in the place of `calls_per_page`."""
+
+    def calls_of_page(self, entity: Entity, cursor: Cursor) -> Mapping[str, int]:
+        """Calls that the page at this cursor costs at most, by limit class."""
         ...
 
 

@@ -48,3 +48,6 @@ class ConnectorSpec:
     """The complete mapping of an entity: id, filter and change time from the config, rules from the user or default."""
     supports_incremental: Callable[[Mapping[str, Any], Entity], bool]
     """Whether this config can read an entity from a point in time on."""
+    vendor_origins: frozenset[str] | None = None
+    """A vendor's own origins: credentials go elsewhere only where the operator lists it (HEADRACE_EGRESS_ALLOW).
+    None: the user names the origins, as generic connectors do."""

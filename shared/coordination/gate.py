@@ -111,6 +111,20 @@ class Grant:
             await asyncio.wait([heart])
             await self._release(lease)
 
+    async def ready(self) -> None:
+        """Wait until the next call can be sent, so that it begins at once. Raises as `SlotGate.step` does."""
+        if not self._slot:
+            await self._reserve(None)
+        turn = await self._limiter.redeem(self._budget, self._slot)
+        if turn.state == "wait":
+            await self._clock.sleep(turn.wait)
+        else:
+            self._slot = ""
+
+    def later(self) -> ParkError:
+        """To raise when this worker cannot be on time: let another try, in a moment."""
+        return self._parked_without_slot(RETRY_BUSY)
+
     async def close(self) -> None:
         """Give back what was not called."""
         slot, self._slot = self._slot, ""

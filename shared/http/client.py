@@ -132,6 +132,11 @@ class HttpClient:
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
 
+    @property
+    def policy(self) -> EgressPolicy:
+        """What may be called."""
+        return self._policy
+
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(
             socket_factory=self._open_socket,

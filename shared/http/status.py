@@ -39,6 +39,7 @@ RULES: Mapping[int, StatusRule] = {
     206: StatusRule("no_body", "sent a part of the answer that was asked for whole"),
     400: StatusRule("configuration", "refused the request", _URL_HINT),
     401: StatusRule("authentication", "refused the credentials", _ACCESS_HINT),
+    402: StatusRule("configuration", "asks for payment", "Check that the vendor's plan includes its API."),
     403: StatusRule("authentication", "denied access", _ACCESS_HINT),
     404: StatusRule("configuration", "has nothing at this address", _URL_HINT),
     405: StatusRule("configuration", "does not take this method", _URL_HINT),
@@ -90,10 +91,14 @@ def status_error(status: int, place: str, *, retry_after: float | None, strayed:
     if rule is None:
         return None
     message = f"{place} {rule.says} (status {status})"
+    error: HeadraceError
     if rule.meaning == "rate_limited":
-        return RateLimitedError(message, retry_after=retry_after, hint=rule.hint)
-    hint = _STRAYED_HINT if strayed and rule.meaning == "authentication" else rule.hint
-    return _ERRORS[rule.meaning](message, hint=hint)
+        error = RateLimitedError(message, retry_after=retry_after, hint=rule.hint)
+    else:
+        hint = _STRAYED_HINT if strayed and rule.meaning == "authentication" else rule.hint
+        error = _ERRORS[rule.meaning](message, hint=hint)
+    error.status = status
+    return error
 
 
 def retry_after_seconds(value: str | None, now: datetime) -> float | None:
