@@ -17,6 +17,10 @@ from sandboxes.behaviour.server import Behaviour
 from sandboxes.data import northwind_shop
 from sandboxes.files.app import build_app as build_files
 from sandboxes.files.state import FilesState
+from sandboxes.finale.app import build_app as build_finale
+from sandboxes.finale.generated import filling
+from sandboxes.finale.state import FinaleState
+from sandboxes.finale.switches import Switches
 from sandboxes.json_api.app import build_app as build_json_api
 from sandboxes.json_api.state import JsonApiState
 from sandboxes.serving import running
@@ -204,6 +208,24 @@ _CSV_API_MAPPINGS: Final[JsonObject] = {
     },
 }
 
+
+def _finale(secret_word: str) -> Sandbox:
+    # The lines come with the collection: with a call for each order the second sync would wait for the minute's limit.
+    state = FinaleState(
+        filling(),
+        behaviour=Behaviour(Auth("basic", {f"demo:{secret_word}": "acme"})),
+        switches=Switches(order_lines_in_collection=True),
+    )
+    return Sandbox(
+        serve=lambda port: running(build_finale(state), port=port),
+        truth=lambda: {
+            "inventory": len(state.records("product")),
+            "vendors": sum("SUPPLIER" in party["roleTypeIdList"] for party in state.records("partygroup")),
+            "purchase_orders": sum(order["orderTypeId"] == "PURCHASE_ORDER" for order in state.records("order")),
+        },
+    )
+
+
 DEMO_SOURCES: Final[Sequence[DemoSource]] = (
     DemoSource(
         source_type="json_api",
@@ -220,6 +242,13 @@ DEMO_SOURCES: Final[Sequence[DemoSource]] = (
         config=_csv_api_config,
         credentials=lambda key: {"type": "headers", "headers": {"X-Shop-Key": key}},
         field_mappings=_CSV_API_MAPPINGS,
+    ),
+    DemoSource(
+        source_type="finale_inventory",
+        display_name="Acme Trading (Finale Inventory)",
+        sandbox=_finale,
+        config=lambda base: {"account": "acme", "base_url": base, "time_zone": "America/New_York"},
+        credentials=lambda word: {"api_key": "demo", "api_secret": word},
     ),
 )
 
