@@ -147,10 +147,11 @@ async def running_pipeline(
     ring: KeyRing | None = None,
     services: Sequence[str] = ("scheduler", "fetcher", "transformer", "writer"),
     stall_seconds: float = 120.0,
+    registry: Registry | None = None,
 ) -> AsyncIterator[Pipeline]:
     """Everything started; stopped and drained at the end."""
     ring = ring or new_ring()
-    registry = discover()
+    registry = registry or discover()
     async with AsyncExitStack() as stack:
         if bus is None:
             bus = MemoryBus()
