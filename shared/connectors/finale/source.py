@@ -37,7 +37,8 @@ class FinaleSource:
         return True
 
     def calls_per_page(self, entity: Entity) -> Mapping[str, int]:
-        return self.calls_of_page(entity, None)
+        calls = self.calls_of_page(entity, None)
+        return calls if entity != "purchase_orders" else {**calls, "get": max(LOOK_CALLS, READS_PER_PAGE)}
 
     def calls_of_page(self, entity: Entity, cursor: Cursor) -> Mapping[str, int]:
         if entity != "purchase_orders":
