@@ -23,6 +23,7 @@ from shared.connector_sdk.protocol import (
     Request,
     Response,
     Source,
+    UnevenSource,
 )
 from shared.contracts.ids import Entity
 from shared.contracts.mapping import EntityMapping, FieldMappings
@@ -123,9 +124,9 @@ class Step:
 
     def reserved(self, entity: Entity) -> Mapping[str, int]:
         """What the fetcher would reserve for it; some sources' pages do not all cost the same."""
-        uneven = getattr(self.source, "calls_of_page", None)
-        found: Mapping[str, int] = self.source.calls_per_page(entity) if uneven is None else uneven(entity, self.cursor)
-        return found
+        if isinstance(self.source, UnevenSource):
+            return self.source.calls_of_page(entity, self.cursor)
+        return self.source.calls_per_page(entity)
 
 
 @dataclass(slots=True)
