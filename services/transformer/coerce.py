@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
 from typing import assert_never
 
-from services.transformer.times import parse_date, parse_datetime, utc_text
+from services.transformer.times import canonical_utc_text, parse_date, parse_datetime, utc_text
 from shared.contracts.mapping import RuleType
 from shared.contracts.records import MAX_NUMERIC_DIGITS, Cell, FieldType
 from shared.expressions.exact import Number, is_number, plain_text
@@ -72,7 +72,7 @@ def coercer(field_type: FieldType, notation: Notation) -> Coercer:
     if field_type == "date":
         return lambda value: None if (day := _to_date(value, notation)) is None else day.isoformat()
     if field_type == "timestamptz":
-        return lambda value: _time_cell(value, notation)
+        return _time_reader(notation)
     assert_never(field_type)
 
 
@@ -197,6 +197,22 @@ def _integer_cell(number: Number | None, value: object) -> Cell:
     if not -MAX_INTEGER <= number <= MAX_INTEGER:
         raise expected(f"a whole number up to {MAX_INTEGER}", value)
     return str(number)
+
+
+def _time_reader(notation: Notation) -> Coercer:
+    if notation.form is not None:
+        return lambda value: _time_cell(value, notation)
+
+    def read(value: object) -> Cell:
+        if isinstance(value, str):
+            try:
+                if (cell := canonical_utc_text(value)) is not None:
+                    return cell
+            except ValueError:
+                raise expected(_time_form(notation), value) from None
+        return _time_cell(value, notation)
+
+    return read
 
 
 def _time_cell(value: object, notation: Notation) -> Cell:

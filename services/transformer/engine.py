@@ -150,17 +150,20 @@ class Mapper:
                 value = cell(record)
             except (FieldError, ExpressionError) as error:
                 problems.append((name, str(error)))
-            else:
-                if value is not None:
-                    cells[index] = values[name] = value
+                continue
+            if value is not None:
+                cells[index] = values[name] = value
         problems += self._model.problems(values)
         if changed is not None and cells[self._change_index] is None:
             cells[self._change_index] = changed.isoformat()
         lines = self._map_lines(record, problems) if self._lines is not None else None
-        if not problems and not any(cells[index] for index in self._required):
+        if not problems:
+            for index in self._required:
+                if cells[index]:
+                    return Row(external_id, cells, extra_text(self._unmapped(record)), lines)
             names = " or ".join(self._required_names)
             problems.append((self._required_names[0], f"expected a value for {names}, got none"))
-        return problems or Row(external_id, cells, extra_text(self._unmapped(record)), lines)
+        return problems
 
     def _map_lines(self, record: RawRecord, problems: _Problems) -> Lines | None:
         assert self._lines is not None
@@ -211,7 +214,10 @@ class Mapper:
             used = frozenset().union(*({path.text} if path.text in record else path.fields for path in self._paths))
         if self._implicit_lines and LINES in record and not is_line_list(record[LINES]):
             used -= {LINES}
-        return {key: value for key, value in record.items() if key not in used}
+        unmapped = record.copy()
+        for key in used:
+            unmapped.pop(key, None)
+        return unmapped
 
     def _path(self, what: str, text: str) -> CompiledPath:
         try:

@@ -58,7 +58,7 @@ def _plain(path: CompiledPath, coerce: Coercer, blank_is_null: bool) -> Callable
 
         def text(record: RawRecord) -> Cell:
             value = get(record)
-            return value if isinstance(value, str) else None if value is None else coerce(value)
+            return value if type(value) is str or value is None else coerce(value)
 
         return text
 

@@ -23,6 +23,9 @@ _ROUNDED = Context(prec=AVERAGE_DIGITS)
 
 def is_number(value: object) -> TypeGuard[Number]:
     """True for int and Decimal; JSON booleans are no numbers."""
+    kind = type(value)
+    if kind is int or kind is Decimal:  # what JSON holds, told without a look at base classes
+        return True
     return isinstance(value, (int, Decimal)) and not isinstance(value, bool)
 
 

@@ -1,6 +1,7 @@
 """One raw value, one rule, one cell: each sentence of the mapping contract as a row of a table."""
 
 from collections.abc import Callable
+from datetime import UTC
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.transformer.coerce import Notation, coercer
+from services.transformer.times import canonical_utc_text, parse_datetime, utc_text
 
 D = Decimal
 CellOf = Callable[..., str | None]
@@ -219,3 +221,21 @@ def test_decimals_reach_the_cell_with_every_digit(number: Decimal) -> None:
 def test_a_value_of_a_text_field_is_never_replaced_by_its_default(cell: CellOf, raw: Any) -> None:
     answer = cell(INV, "description", {"path": "raw", "default": "the default"}, raw)
     assert (answer == "the default") == (raw is None)
+
+
+@given(parts=st.tuples(*(st.integers(0, 99) for _ in range(6))), zulu=st.sampled_from(["Z", "z", "+00:00", ""]))
+@settings(max_examples=300, deadline=None)
+def test_the_short_way_of_the_commonest_time_says_what_the_long_way_says(parts: tuple[int, ...], zulu: str) -> None:
+    century, month, day, hour, minute, second = parts
+    text = f"20{century:02d}-{month % 14:02d}-{day % 33:02d}T{hour % 26:02d}:{minute % 62:02d}:{second % 62:02d}{zulu}"
+    try:
+        long_way = utc_text(parse_datetime(text, UTC))
+    except ValueError:
+        long_way = "no time"
+    try:
+        short_way = canonical_utc_text(text) if zulu == "Z" and hour % 26 < 24 else long_way
+    except ValueError:
+        short_way = "no time"
+    assert short_way == long_way
+    if zulu != "Z" or hour % 26 >= 24:
+        assert canonical_utc_text(text) is None
