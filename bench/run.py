@@ -11,6 +11,7 @@ import asyncio
 import json
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -158,6 +159,8 @@ def rate(options: Sequence[str]) -> int:
 
 
 def main() -> int:
+    # Told to end, leave nothing running: servers have sessions of their own and would outlive us.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     if sys.argv[1:2] == ["rate"]:
         return rate(sys.argv[2:])
     options = arguments()
