@@ -11,7 +11,7 @@ from services.fetcher.alive import AbandonedError, Life, kept_alive
 from services.fetcher.harvest import Batch, Harvest, PageHarvest
 from services.fetcher.opening import OpenSource, SourceOpener
 from services.fetcher.patience import publish_patiently
-from services.fetcher.spooling import spooled
+from services.fetcher.spooling import SpoolLimits, spooled
 from shared.clock import Clock
 from shared.connector_sdk.metered import MeteredClient
 from shared.connector_sdk.protocol import ReadRequest, Source
@@ -33,13 +33,20 @@ class PageHandler:
     """Fetches pages. Any message may come twice, late, or after a crash on any line; the ledger decides."""
 
     def __init__(
-        self, db: Database, bus: Bus, opener: SourceOpener, clock: Clock, spool_directory: Path | None = None
+        self,
+        db: Database,
+        bus: Bus,
+        opener: SourceOpener,
+        clock: Clock,
+        spool_directory: Path | None = None,
+        spool_limits: SpoolLimits | None = None,
     ) -> None:
         self._db = db
         self._bus = bus
         self._opener = opener
         self._clock = clock
         self._spool_directory = spool_directory
+        self._spool_limits = spool_limits
 
     async def on_fetch_page(self, message: Message) -> None:
         """Raises what the vendor's answer means (shared.errors), ParkError, PlatformAwayError, PoisonMessageError."""
@@ -82,8 +89,9 @@ class PageHandler:
             case "pages":
                 return PageHarvest(await source.read_page(request, due.cursor))
             case "spool":
+                records = source.read_all(request)
                 return await kept.enter_async_context(
-                    spooled(source.read_all(request), life, directory=self._spool_directory)
+                    spooled(records, life, directory=self._spool_directory, limits=self._spool_limits)
                 )
             case never:
                 assert_never(never)

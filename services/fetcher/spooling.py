@@ -35,6 +35,7 @@ class SpoolLimits:
     """Left free on that disk for everybody else."""
     read_seconds: float = 20 * 60.0
     """For the vendor's answer. RabbitMQ takes a message away after 30 minutes; the rest is for publishing."""
+    batch_rows: int = MAX_ROWS
 
 
 class Spool:
@@ -65,7 +66,7 @@ class Spool:
                 async for record in records:
                     life.check()
                     line = _line(record)
-                    if lines and (len(lines) == MAX_ROWS or size + len(line) > MAX_BYTES):
+                    if lines and (len(lines) == self._limits.batch_rows or size + len(line) > MAX_BYTES):
                         await self._end_batch(lines)
                         lines, size = [], 0
                     lines.append(line)
