@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import eventually
-from services.cli.client import Endpoint, GatewayClient
+from services.cli.client import ClientError, Endpoint, GatewayClient
 from services.gateway.models import RunAccepted
 from shared.contracts.ids import FINISHED
 from shared.storage.run_views import RunView
@@ -53,14 +53,26 @@ class Up:
         return await asyncio.to_thread(self.client().get, RunView, f"/api/runs/{accepted.run_id}")
 
     async def run_when(self, accepted: RunAccepted, good: Callable[[RunView], bool], *, within: float = 40) -> RunView:
+        """Also while the gateway is away."""
+
+        async def look() -> RunView | ClientError:
+            try:
+                return await self.run(accepted)
+            except ClientError as error:
+                if error.status is not None and error.status < 500:
+                    raise
+                return error
+
         try:
-            run: RunView = await eventually(lambda: self.run(accepted), good, within=within)
+            run: RunView = await eventually(
+                look, lambda seen: not isinstance(seen, ClientError) and good(seen), within=within
+            )
         except AssertionError as error:
             raise AssertionError(f"{error}\n{_tail(self.log)}") from None
         return run
 
-    async def finished(self, accepted: RunAccepted) -> RunView:
-        return await self.run_when(accepted, lambda run: run.status in FINISHED)
+    async def finished(self, accepted: RunAccepted, *, within: float = 40) -> RunView:
+        return await self.run_when(accepted, lambda run: run.status in FINISHED, within=within)
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """The exit code; fails when it takes longer than promised."""
