@@ -25,7 +25,7 @@ OUTCOMES = ("inserted", "updated", "unchanged", "filtered", "duplicates", "quara
     ("scale", "rounds"),
     [
         # Nobody else can take over: what was unfinished waits for the process that replaces the killed one.
-        pytest.param(("fetcher=1",), 5, id="one of each, each killed once"),
+        pytest.param(("fetcher=1",), 5, id="one of each", marks=pytest.mark.timeout(300)),
         pytest.param(
             ("fetcher=2", "transformer=2", "writer=2"),
             20,
