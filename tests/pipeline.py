@@ -121,13 +121,15 @@ class Pipeline:
         return [dict(row) for row in found]
 
 
-async def eventually(look: Callable[[], Awaitable[Any]], good: Callable[[Any], bool], *, within: float) -> Any:
+async def eventually(
+    look: Callable[[], Awaitable[Any]], good: Callable[[Any], bool], *, within: float, every: float = 0.02
+) -> Any:
     """Look again and again until it is good; the last look is in the error."""
     seen: Any = None
     try:
         async with asyncio.timeout(within):
             while not good(seen := await look()):  # noqa: ASYNC110 - other processes set no event; this is the one place
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(every)
     except TimeoutError:
         raise AssertionError(f"not within {within} s: {seen}") from None
     return seen

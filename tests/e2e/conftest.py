@@ -17,4 +17,5 @@ def process_settings(
         "amqp_prefix": bus_prefix,
         "redis_prefix": redis_prefix,
         "master_keys": generate_key("test"),
+        "requests_per_minute": "100000",  # a test that looks often is not what the limit is for
     }

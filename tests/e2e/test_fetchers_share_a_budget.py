@@ -49,7 +49,9 @@ async def test_four_fetchers_use_a_budget_to_the_last_call_and_then_wait(
 ) -> None:
     limit = 24
     async with hungry_readers(tmp_path, process_settings, pages=30, limit=limit) as (up, state, accepted):
-        await asyncio.gather(*(up.run_when(each, lambda run: run.waiting_on == "rate_limit") for each in accepted))
+        await asyncio.gather(
+            *(up.run_when(each, lambda run: run.waiting_on == "rate_limit", every=0.5) for each in accepted)
+        )
 
         assert [arrival for arrival in state.arrivals if arrival.status != 200] == []
         assert state.worst_window(MINUTE) == limit

@@ -52,8 +52,10 @@ class Up:
     async def run(self, accepted: RunAccepted) -> RunView:
         return await asyncio.to_thread(self.client().get, RunView, f"/api/runs/{accepted.run_id}")
 
-    async def run_when(self, accepted: RunAccepted, good: Callable[[RunView], bool], *, within: float = 40) -> RunView:
-        """Also while the gateway is away."""
+    async def run_when(
+        self, accepted: RunAccepted, good: Callable[[RunView], bool], *, within: float = 40, every: float = 0.05
+    ) -> RunView:
+        """Also while the gateway is away. `every` so many seconds a request: who waits must not be the load."""
 
         async def look() -> RunView | ClientError:
             try:
@@ -65,14 +67,14 @@ class Up:
 
         try:
             run: RunView = await eventually(
-                look, lambda seen: not isinstance(seen, ClientError) and good(seen), within=within
+                look, lambda seen: not isinstance(seen, ClientError) and good(seen), within=within, every=every
             )
         except AssertionError as error:
             raise AssertionError(f"{error}\n{_tail(self.log)}") from None
         return run
 
     async def finished(self, accepted: RunAccepted, *, within: float = 40) -> RunView:
-        return await self.run_when(accepted, lambda run: run.status in FINISHED, within=within)
+        return await self.run_when(accepted, lambda run: run.status in FINISHED, within=within, every=0.25)
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """The exit code; fails when it takes longer than promised."""

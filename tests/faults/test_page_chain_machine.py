@@ -222,6 +222,7 @@ def run_machine(ground: Ground, examples: int, steps: int, *, derandomize: bool)
     )
 
 
+@pytest.mark.timeout(300)
 def test_whatever_happens_to_the_chain_the_run_ends_and_nothing_is_lost(ground: Ground) -> None:
     run_machine(ground, examples=30, steps=40, derandomize=True)
 
