@@ -20,12 +20,14 @@ class PublicRequestHandler:
         self._bus = bus
 
     async def on_sync_requested(self, message: Message) -> None:
-        """Raises PoisonMessageError for a malformed message, a source that isn't that user's, a foreign run_id."""
+        """Raises PoisonMessageError: malformed, a source that isn't that user's or is paused, a foreign run_id."""
         wish = decode(SyncRequested, message.body)
         async with self._db.transaction() as conn:
             source = await conn.fetchrow(_SQL["source_for_request"], wish.source_id)
             if source is None or source["user_id"] != wish.user_id:
                 raise PoisonMessageError("source_id: no such source for this user")
+            if not source["enabled"]:
+                raise PoisonMessageError("source_id: the source is paused or not enabled; replay this once it is")
             offered: tuple[Entity, ...] = tuple(source["entities"])
             entities = wish.entities or offered
             if missing := [entity for entity in entities if entity not in offered]:

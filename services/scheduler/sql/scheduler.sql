@@ -13,7 +13,8 @@ select coalesce(extract(epoch from now() - min(next_sync_at)), 0)::float8 from e
 where next_sync_at <= now() and sync_enabled and paused_at is null and not is_deleted
 
 -- name: source_for_request
-select id, user_id, source_type, entities, sync_enabled from external_data_sources where id = $1 and not is_deleted
+select id, user_id, source_type, entities, sync_enabled and paused_at is null as enabled
+from external_data_sources where id = $1 and not is_deleted
 
 -- name: forget_keys
 -- A finished run needs its keys no more; a run that is gone neither.

@@ -125,3 +125,12 @@ async def test_a_page_of_an_unknown_run_is_a_dead_letter(shop: Shop) -> None:
     page = {"run_id": str(uuid4()), "entity": "inventory", "page_no": 1}
     letter = await dead_letter(shop, "fetch", Message("page.fetch", json.dumps(page).encode()))
     assert "no such run" in letter["reason"]
+
+
+@pytest.mark.parametrize("change", ["paused_at = now()", "sync_enabled = false"])
+async def test_a_source_that_rests_is_not_woken_from_outside(shop: Shop, change: str) -> None:
+    await shop.pipeline.admin.execute(f"update external_data_sources set {change} where id = $1", shop.source)
+
+    letter = await dead_letter(shop, "public", Message("sync.requested", request(shop)))
+
+    assert "paused or not enabled" in letter["reason"]
