@@ -9,7 +9,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from shared.contracts.ids import RunId, UserId
 from shared.contracts.messages import decode_json, encode_json
-from shared.errors import PlatformAwayError
+from shared.errors import PlatformAwayError, StartupError
 from shared.storage.rows import RunHead, run_head
 
 if TYPE_CHECKING:  # the class takes its parameter in the stubs alone
@@ -98,7 +98,21 @@ class Database:
 async def open_database(
     dsn: str, *, role: str, schema: str = "public", application: str = "headrace", max_size: int = 5
 ) -> AsyncIterator[Database]:
-    """Connections that became `role` at once. Raises PlatformAwayError when the server cannot be reached."""
+    """Connections that became `role` at once.
+
+    Raises PlatformAwayError when the server cannot be reached, StartupError when something on the way (a pooler that
+    ignores start-up parameters) kept the connection from becoming it: it would be past its rights.
+    """
+
+    async def init(connection: asyncpg.Connection) -> None:
+        await _init(connection)
+        acting = await connection.fetchval("select current_user")
+        if acting != role:
+            raise StartupError(
+                f"PostgreSQL connections act as {acting}, not as {role}",
+                hint="Connect directly or in session mode; a pooler must not ignore the start-up parameter `role`.",
+            )
+
     settings: dict[str, Any] = {
         "role": role,
         "search_path": f'"{schema}", pg_temp',
@@ -110,7 +124,7 @@ async def open_database(
     }
     try:
         pool = await asyncpg.create_pool(
-            dsn, min_size=1, max_size=max_size, server_settings=settings, init=_init, reset=_keep, command_timeout=330
+            dsn, min_size=1, max_size=max_size, server_settings=settings, init=init, reset=_keep, command_timeout=330
         )
     except AWAY as error:
         raise PlatformAwayError(f"PostgreSQL cannot be reached ({type(error).__name__})") from error

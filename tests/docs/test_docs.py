@@ -27,7 +27,8 @@ OPERATIONS = "docs/operations.md"
 SETTING = re.compile(r"HEADRACE_[A-Z][A-Z_]*[A-Z]")
 IN_REVIEW = frozenset({"finale_inventory", "quickbooks"})
 """Connectors that a page may name before they are here."""
-NO_SETTINGS = {"HEADRACE_TEST_DATABASE_URL", "HEADRACE_TEST_AMQP_URL", "HEADRACE_TEST_REDIS_URL"}
+NO_SETTINGS = {f"HEADRACE_{who}_{what}_URL" for who in ("TEST", "BENCH") for what in ("DATABASE", "AMQP", "REDIS")}
+"""Where the tests and the bench find servers: the services read none of them."""
 
 
 def readers() -> Mapping[str, set[str]]:
