@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 
 from services.cli.data_dir import DataDir, Endpoints
-from services.cli.living import ServerWatch, setting_problem
+from services.cli.living import ServerWatch
 from services.cli.local_token import mint
 from services.cli.migrating import migrate_now
 from services.cli.scaling import ServiceName
@@ -21,7 +21,6 @@ from services.scheduler.settings import SchedulerSettings
 from services.transformer import app as transformer
 from services.writer import app as writer
 from shared.config import load
-from shared.http.egress import EgressPolicy
 from shared.messaging.memory import MemoryBus
 from shared.messaging.ports import Bus
 from shared.observability.logging import get_logger
@@ -134,12 +133,7 @@ class _Builder:
         return front, services
 
     def _fetcher(self, resources: Resources) -> Service:
-        settings = load(FetcherSettings, self._variables)
-        try:
-            EgressPolicy.parse(settings.egress_allow)
-        except ValueError as error:
-            raise setting_problem("HEADRACE_EGRESS_ALLOW", error) from None
-        return fetcher.build(settings, resources)
+        return fetcher.build(load(FetcherSettings, self._variables), resources)
 
     def _scheduler(self, resources: Resources) -> Service:
         return scheduler.build(load(SchedulerSettings, self._variables), resources)

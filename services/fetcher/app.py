@@ -12,6 +12,7 @@ from shared.connector_sdk.registry import Registry, discover
 from shared.contracts.messages import SampleRequested
 from shared.coordination.gate import SlotGate
 from shared.coordination.limiter import RedisRateLimiter
+from shared.errors import StartupError
 from shared.http.client import HttpClient
 from shared.http.egress import EgressPolicy
 from shared.messaging.consumer import Consumer, Handler
@@ -34,7 +35,7 @@ def build(settings: FetcherSettings, resources: Resources, registry: Registry | 
         return await upstream_calls.calls_of_last_hour(db, scope)
 
     ring = KeyRing.parse(settings.master_keys.get_secret_value())
-    http = HttpClient(EgressPolicy.parse(settings.egress_allow), clock)
+    http = HttpClient(_egress(settings), clock)
     limiter = RedisRateLimiter(redis, history=history, prefix=resources.key_prefix)
     gate = SlotGate(limiter, clock, renew_every=limiter.lease_ttl / 3)
     registry = registry or discover()
@@ -72,3 +73,10 @@ def _probing(db: Database, opener: SourceOpener) -> Handler:
         return await probes.on_probe_requested(message)
 
     return handle
+
+
+def _egress(settings: FetcherSettings) -> EgressPolicy:
+    try:
+        return EgressPolicy.parse(settings.egress_allow)
+    except ValueError as error:
+        raise StartupError(f"HEADRACE_EGRESS_ALLOW: {error}") from None

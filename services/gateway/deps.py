@@ -29,7 +29,7 @@ class GatewayDeps:
     clock: Clock
     probe_timeout: float = 55.0
     allowed_origins: Sequence[str] = ()
-    requests_per_minute: int = 600
+    requests_per_minute: int = 6_000
     public_url: str = ""
     """As browsers see it; empty: plain http on loopback."""
 

@@ -15,7 +15,7 @@ from shared.errors import HeadraceError, PlatformAwayError
 from shared.observability.logging import get_logger
 
 MAX_TOKEN_CHARS = 8_192
-LEEWAY_SECONDS = 30
+LEEWAY_SECONDS = 10
 FRESH_SECONDS = 600.0
 """A key set older than this is fetched again at the next token."""
 RETRY_SECONDS = 30.0

@@ -48,7 +48,7 @@ class GatewaySettings(SettingsModel):
     """Comma-separated origins whose pages may call the API from a browser; none by default."""
     public_url: Annotated[str, AfterValidator(_origins)] = ""
     """How browsers reach the gateway, for cookies and call-backs."""
-    requests_per_minute: int = Field(default=600, ge=10, le=100_000)
+    requests_per_minute: int = Field(default=6_000, ge=10, le=100_000)
     """Of one user, at one gateway process."""
 
     @model_validator(mode="after")

@@ -1,5 +1,6 @@
 """Whether a source makes sense: its config and credentials by the connector's models, its mapping rule by rule."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from shared.errors import MappingError
 from shared.expressions.paths import compile_path
 
 JsonObject = dict[str, JsonValue]
+
+# What nobody calls a column: a call of a function, a list or an object made, a projection, a filter, a pipe.
+_MEANT_AS_EXPRESSION = re.compile(r"^\s*$|\b[a-z_]+\(|^\s*[\[{`@&!(]|\[(\*|\]|\?)|\{|\|\||`")
 
 _RULES: TypeAdapter[FieldMappings] = TypeAdapter(FieldMappings)
 
@@ -41,7 +45,10 @@ def check_source(spec: ConnectorSpec, config: JsonObject, credentials: JsonObjec
 
 
 def check_mappings(mappings: JsonObject, entities: Sequence[Entity]) -> None:
-    """Raises a 422 problem: unknown entities and fields, malformed rules, expressions that cannot be parsed."""
+    """Raises a 422 problem: unknown entities and fields, malformed rules, expressions that cannot be parsed.
+
+    What may be the name of a raw field is left to the records: a run, or a preview, tells.
+    """
     errors = [
         FieldError(pointer=pointer("field_mappings", name), detail=_no_such_entity(name, entities))
         for name in mappings
@@ -113,5 +120,7 @@ def _broken_expressions(rules: Mapping[str, FieldRule], place: tuple[str, ...]) 
         try:
             compile_path(rule.path)
         except MappingError as error:
+            if not _MEANT_AS_EXPRESSION.search(rule.path):
+                continue  # `Price (USD)`: the name of a raw field, which only the records can tell
             broken.append(FieldError(pointer=pointer(*place, name), detail=f"{name}: {error.message}"))
     return broken

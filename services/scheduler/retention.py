@@ -10,10 +10,11 @@ _SQL = load_queries("services.scheduler", "scheduler.sql")
 
 
 async def forget(db: Database) -> None:
-    """Keys of finished runs, expired connection tests, calls older than the longest window, served webhook events."""
+    """Keys of finished runs, expired tests and codes, old calls, served webhook events, a day's repeatable answers."""
     async with db.transaction() as conn:
         await conn.execute(_SQL["forget_keys"])
         await conn.execute(_SQL["forget_probes"])
+        await conn.execute(_SQL["forget_idempotency_keys"])
         await forget_old_calls(conn)
         await webhooks.forget_old(conn)
         await forget_codes(conn)

@@ -21,5 +21,8 @@ from external_data_sources where id = $1 and not is_deleted
 delete from sync_keys_seen k
 where not exists (select from sync_runs r where r.id = k.run_id and r.status in ('queued', 'running'))
 
+-- name: forget_idempotency_keys
+delete from idempotency_keys where created_at < now() - interval '1 day'
+
 -- name: forget_probes
 delete from connection_probes where expires_at < now()

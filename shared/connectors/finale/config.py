@@ -40,11 +40,13 @@ class FinaleConfig(ConfigModel):
     @model_validator(mode="before")
     @classmethod
     def _no_reports(cls, value: Any) -> Any:
-        if isinstance(value, dict) and "report_urls" in value:
+        if not isinstance(value, dict) or "report_urls" not in value:
+            return value
+        if value["report_urls"]:
             raise ValueError(
                 "report_urls: reports are not read yet; leave it out, the REST API gives all three entities"
             )
-        return value
+        return {name: each for name, each in value.items() if name != "report_urls"}
 
 
 class FinaleCredentials(CredentialModel):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from gateway_harness import CONFIG, CREDENTIALS, TWO_ENTITIES, Gateway, User
 
 from shared.contracts.ids import SourceId, UserId
@@ -270,3 +271,16 @@ async def test_the_catalogue_describes_every_connector(gateway: Gateway, user: U
 async def test_two_entities_in_one_source(user: User) -> None:
     assert (await user.add_source(config=TWO_ENTITIES))["entities"] == ["inventory", "vendors"]
     assert (await user.get(f"/api/sources/{uuid4()}")).status == 404
+
+
+@pytest.mark.parametrize("name", ["Price (USD)", "Cost [EUR]", "Vendor: Name", "On Hand?", "R&D", "Preis/Stück"])
+async def test_the_name_of_any_raw_field_may_stand_on_the_right(user: User, name: str) -> None:
+    source = await user.add_source(field_mappings={"inventory": {"name": "name", "unit_price": name}})
+    assert source["field_mappings"]["inventory"]["unit_price"] == name
+
+
+@pytest.mark.parametrize("text", ["sum(lines[].qty", "totl(b)", "a || ", "[0", "lines[*].{a: b", "", "`1"])
+async def test_what_can_only_be_a_broken_expression_is_refused(user: User, text: str) -> None:
+    body = {"source_type": "json_api", "display_name": "x", "config": CONFIG, "credentials": CREDENTIALS}
+    answer = await user.post("/api/sources", body | {"field_mappings": {"inventory": {"name": text}}})
+    assert (answer.status, answer.body["category"]) == (422, "MAPPING_ERROR")
