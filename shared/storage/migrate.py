@@ -82,4 +82,6 @@ async def _apply(connection: asyncpg.Connection, schema: str) -> list[str]:
         await connection.execute(text)
         await connection.execute(f"insert into {ledger} (name) values ($1)", file.name)  # noqa: S608 - as above
         applied.append(file.name)
+    guards = resources.files("shared.storage").joinpath("guards.sql").read_text("utf-8")
+    await connection.execute(guards.replace(":schema_text", f"'{schema}'").replace(":schema", quoted))
     return applied

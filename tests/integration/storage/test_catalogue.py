@@ -2,8 +2,11 @@
 
 import re
 
+import asyncpg
 import pytest
 from core_rig import Core
+
+from shared.storage.migrate import migrate
 
 TABLES = """
 select c.oid, c.relname as name, c.relrowsecurity as enabled, c.relforcerowsecurity as forced
@@ -95,3 +98,29 @@ async def test_a_missing_role_reads_no_credentials_either(core: Core) -> None:
     source = await core.source()
     with pytest.raises(Exception, match="only the service may read credentials"):
         await core.admin.fetchval("select get_external_source_credentials($1)", source)
+
+
+async def test_a_platform_that_grants_all_new_functions_to_everybody_is_undone(empty_database_url: str) -> None:
+    """As Supabase prepares a project's schema."""
+    admin = await asyncpg.connect(empty_database_url)
+    try:
+        for role in ("anon", "authenticated", "service_role"):
+            if not await admin.fetchval("select exists (select from pg_roles where rolname = $1)", role):
+                await admin.execute(f"create role {role} nologin")
+        await admin.execute(
+            "alter default privileges in schema public grant all on functions to anon, authenticated, service_role"
+        )
+        for _ in range(2):
+            await migrate(empty_database_url)
+        reached = {
+            function["name"].split("(")[0]: {"anon", "authenticated", "service_role", "public"}
+            & set(function["callers"])
+            for function in await admin.fetch(FUNCTIONS)
+        }
+    finally:
+        await admin.close()
+    assert {name: callers for name, callers in reached.items() if callers} == {
+        "get_external_source_credentials": {"service_role"},
+        "increment_rate_limit": {"service_role"},
+        "update_sync_status": {"service_role"},
+    }
