@@ -154,6 +154,7 @@ class Core:
         newest: datetime | None = None,
         entity: Entity = "inventory",
         read: int | None = None,
+        deletions: Sequence[str] = (),
     ) -> PageTransformed:
         return PageTransformed(
             run_id=run_id,
@@ -167,6 +168,7 @@ class Core:
             max_updated_at=newest,
             rows=list(rows),
             rejects=list(rejects),
+            deletions=list(deletions),
         )
 
     async def write(self, *batches: PageTransformed) -> list[Tally]:

@@ -1,6 +1,7 @@
 """What one step read, in batches: of a page in memory, or of a spooled read on disk."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from services.fetcher.batching import cut
@@ -19,6 +20,8 @@ class Batch:
 
     records: list[RawRecord]
     rejects: list[RecordReject]
+    deletions: list[str] = field(default_factory=list)
+    changed_until: datetime | None = None
 
 
 class Harvest(Protocol):
@@ -35,13 +38,16 @@ class PageHarvest:
 
     def __init__(self, page: Page) -> None:
         """Raises DataError when one record alone is larger than a message may be."""
+        self._page = page
         self._batches = cut(page.records, page.bytes)
         self._rejects = [reject_of(bad) for bad in page.rejects]
         records = len(page.records) + len(self._rejects)
         self.page = FetchedPage(page.next_cursor, records, len(self._batches), page.bytes)
 
     async def batch(self, number: int) -> Batch:
-        return Batch(list(self._batches[number]), self._rejects if number == 0 else [])
+        if number:
+            return Batch(list(self._batches[number]), [])
+        return Batch(list(self._batches[0]), self._rejects, list(self._page.deletions), self._page.changed_until)
 
 
 def reject_of(bad: BadRecord) -> RecordReject:

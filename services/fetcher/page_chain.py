@@ -14,7 +14,7 @@ from services.fetcher.patience import publish_patiently
 from services.fetcher.spooling import SpoolLimits, spooled
 from shared.clock import Clock
 from shared.connector_sdk.metered import MeteredClient
-from shared.connector_sdk.protocol import ReadRequest, Source
+from shared.connector_sdk.protocol import ReadRequest, Source, WholeReadNeededError
 from shared.contracts.messages import FetchPage, PageFetched, decode, encode
 from shared.errors import PlatformAwayError, PoisonMessageError
 from shared.messaging.ports import Bus, Message
@@ -75,10 +75,14 @@ class PageHandler:
                         harvest = await self._read(
                             opened.source, due, ReadRequest(due.entity, verdict.since), life, kept
                         )
+                    except WholeReadNeededError:
+                        await self._count_calls(run, due, opened)
+                        await self._read_whole(due, verdict)
+                        return
                     except BaseException:
                         await self._count_calls(run, due, opened)
                         raise
-                await self._pass_on(run, due, harvest, opened.client, life)
+                await self._pass_on(run, due, verdict, harvest, opened.client, life)
         except AbandonedError:
             _log.info("step abandoned: the run has ended", page=due.page_no)
 
@@ -96,10 +100,12 @@ class PageHandler:
             case never:
                 assert_never(never)
 
-    async def _pass_on(self, run: RunHead, due: FetchPage, harvest: Harvest, client: MeteredClient, life: Life) -> None:
+    async def _pass_on(
+        self, run: RunHead, due: FetchPage, verdict: Fetch, harvest: Harvest, client: MeteredClient, life: Life
+    ) -> None:
         page = replace(harvest.page, bytes=client.bytes_read)
         async with self._db.for_run(due.run_id) as (conn, _):
-            outcome = await pages.record(conn, run.user_id, due, page)
+            outcome = await pages.record(conn, run.user_id, due, page, verdict)
             await runs.count_calls(conn, due.run_id, due.entity, client.calls)
             await sealed_sources.count_requests(conn, run.source_id, client.calls)
         if isinstance(outcome, FollowUp):
@@ -115,6 +121,15 @@ class PageHandler:
         # sent could be taken for granted.
         await self._publish_follower(pages.follower(due, outcome.epoch, page.next_cursor))
 
+    async def _read_whole(self, due: FetchPage, verdict: Fetch) -> None:
+        """The vendor cannot tell what changed since then: the entity is read in full, in this same run."""
+        if verdict.since is None or due.page_no != 1:
+            raise AssertionError("only the first page of an incremental read can ask for a whole one")
+        async with self._db.for_run(due.run_id) as (conn, _):
+            await runs.read_whole(conn, due.run_id, due.entity)
+        _log.info("incremental read became a full one", entity=due.entity)
+        await self._publish_follower(due.model_copy(update={"slot": None}))
+
     @staticmethod
     def _message(run: RunHead, due: FetchPage, epoch: int, number: int, batch: Batch) -> Message:
         fetched = PageFetched(
@@ -126,6 +141,8 @@ class PageHandler:
             mapping=run.mappings[due.entity],
             records=batch.records,
             rejects=batch.rejects,
+            deletions=batch.deletions,
+            changed_until=batch.changed_until,
         )
         return Message(PageFetched.KIND, encode(fetched))
 

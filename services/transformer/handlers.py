@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
+from datetime import datetime
 
 from services.transformer.engine import Mapped, Mapper, compile_mapping
 from shared.contracts.ids import Entity
@@ -45,9 +46,10 @@ class TransformHandler:
             mapping_version=page.mapping.version,
             read=len(page.records) + len(page.rejects),
             filtered=mapped.filtered,
-            max_updated_at=mapped.max_updated_at,
+            max_updated_at=_later(mapped.max_updated_at, page.changed_until),
             rows=mapped.rows,
             rejects=mapped.rejects,
+            deletions=page.deletions,
         )
         trace = {name: value for name, value in message.headers.items() if name == "trace"}
         await self._bus.publish("write", Message(PageTransformed.KIND, encode(transformed), trace))
@@ -62,3 +64,7 @@ class TransformHandler:
         else:
             self._mappers.move_to_end(key)
         return mapper
+
+
+def _later(newest: datetime | None, until: datetime | None) -> datetime | None:
+    return max((moment for moment in (newest, until) if moment is not None), default=None)

@@ -19,6 +19,7 @@ class Tally:
     inserted: int = 0
     updated: int = 0
     duplicates: int = 0
+    deleted: int = 0
     keys: int = 0
     """Keys this batch puts into the memory of keys seen."""
 
@@ -35,6 +36,7 @@ class Tally:
             "filtered": self.batch.filtered,
             "duplicates": self.duplicates,
             "quarantined": len(self.batch.rejects),
+            "deleted": self.deleted,
         }
 
     @property
@@ -58,6 +60,8 @@ class Group:
     staged: dict[str, StagedRow]
     others: list[tuple[str, Place, str]] = field(default_factory=list)
     """Keys that are seen but not staged: (key, place, outcome d or q)."""
+    gone: dict[str, Place] = field(default_factory=dict)
+    """Keys that the vendor says are gone, and nothing later in the group says otherwise."""
 
 
 def place_of(batch: PageTransformed) -> Place:
@@ -66,10 +70,14 @@ def place_of(batch: PageTransformed) -> Place:
 
 
 def group_batches(batches: Sequence[PageTransformed]) -> Group:
-    """Stage each key once: the highest page, there the last record. The other records are duplicates."""
+    """Stage each key once: the highest page, there the last record. The other records are duplicates.
+
+    A deletion is what its batch says last: it beats records of its own and of lower places, and loses to higher ones.
+    """
     tallies: dict[Place, Tally] = {}
     staged: dict[str, StagedRow] = {}
     others: list[tuple[str, Place, str]] = []
+    gone: dict[str, Place] = {}
     for batch in sorted(batches, key=place_of):
         place = place_of(batch)
         if place in tallies:
@@ -84,8 +92,20 @@ def group_batches(batches: Sequence[PageTransformed]) -> Group:
                     others.append((row[0], known.place, "d"))
             staged[row[0]] = StagedRow(place, row)
             tally.staged += 1
-        keys = {row[0] for row in batch.rows}
+            if (lost := gone.pop(row[0], None)) is not None:
+                others.append((row[0], lost, "d"))
+        deletions = set(batch.deletions)
+        for key in sorted(deletions):
+            known = staged.pop(key, None)
+            lower = known.place if known is not None else gone.get(key)
+            if known is not None:
+                tallies[known.place].duplicates += 1
+                tallies[known.place].staged -= 1
+            if lower is not None and lower != place:
+                others.append((key, lower, "d"))
+            gone[key] = place
+        keys = {row[0] for row in batch.rows} | deletions
         rejected = {reject.external_id for reject in batch.rejects if reject.external_id is not None} - keys
         others.extend((key, place, "q") for key in sorted(rejected))
         tally.keys = len(keys) + len(rejected)
-    return Group(tallies, staged, others)
+    return Group(tallies, staged, others, gone)

@@ -66,9 +66,11 @@ class _Write:
     async def run(self) -> None:
         await self._stage()
         await self._settle_duplicates()
+        await self._settle_gone()
         await self._classify()
         if not self._run.dry_run:
             await self._write_rows()
+        await self._delete_gone()
         await self._count_outcomes()
         await self._remember_keys()
         await self._quarantine()
@@ -113,10 +115,45 @@ class _Write:
                 self._group.others.append((key, here, "d"))
                 del self._group.staged[key]
             else:
-                await self._conn.execute(self._sql["demote"], self._run.id, self._entity, key, *there)
-                await self._conn.execute(self._sql["demote_mark"], self._run.id, self._entity, *there, outcome)
+                await self._demote(key, there, outcome)
         if lost:
             await self._conn.execute(self._sql["unstage"], lost)
+
+    async def _settle_gone(self) -> None:
+        """Deletions whose key another batch of this run has counted: the higher page wins here too."""
+        if not self._group.gone:
+            return
+        seen = await self._conn.fetch(self._sql["seen_of"], self._run.id, self._entity, sorted(self._group.gone))
+        for row in seen:
+            key, there = row["external_id"], (row["page_no"], row["batch_no"])
+            here = self._group.gone[key]
+            if here < there:
+                del self._group.gone[key]
+                self._group.others.append((key, here, "d"))
+            else:
+                await self._demote(key, there, row["outcome"].decode())
+
+    async def _demote(self, key: str, place: Place, outcome: str) -> None:
+        """What was counted there counts no more."""
+        await self._conn.execute(self._sql["demote"], self._run.id, self._entity, key, *place)
+        await self._conn.execute(self._sql["demote_mark"], self._run.id, self._entity, *place, outcome)
+
+    async def _delete_gone(self) -> None:
+        """Soft-delete, and count what this run has deleted; a row that was gone before is no deletion of ours."""
+        gone = self._group.gone
+        if not gone:
+            return
+        run = self._run
+        keys = sorted(gone)
+        if not run.dry_run:
+            await self._conn.execute(self._sql["delete_gone"], run.source_id, keys)
+        deleted = {
+            row["external_id"]
+            for row in await self._conn.fetch(self._sql["deleted_by_run"], run.source_id, keys, run.started_at)
+        }
+        for key in keys:
+            self._group.tallies[gone[key]].deleted += key in deleted
+            self._group.others.append((key, gone[key], "x" if key in deleted else "g"))
 
     async def _classify(self) -> None:
         await self._conn.execute(self._sql["changed_rows"], self._run.source_id, self._run.started_at)
@@ -172,7 +209,7 @@ class _Write:
         return (
             self._run.id, self._entity, *place, self._run.user_id, batch.epoch, batch.read,
             tally.inserted, tally.updated, tally.unchanged, batch.filtered, tally.duplicates, len(batch.rejects),
-            tally.keys, tally.keyless, batch.max_updated_at,
+            tally.keys, tally.keyless, batch.max_updated_at, tally.deleted,
         )  # fmt: skip
 
 

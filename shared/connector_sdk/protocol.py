@@ -8,6 +8,11 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from shared.connector_sdk.spec import ConnectorSpec
 from shared.contracts.ids import Entity
 from shared.contracts.messages import Cursor, RawRecord
+from shared.errors import HeadraceError
+
+Judge = Callable[[int, Mapping[str, str], bytes], HeadraceError | None]
+"""A vendor's own reading of an answer: (status, headers in lower case, body) to an error, or None to leave it to the
+table of statuses. For vendors whose statuses say little, or whose good answers hide faults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,7 @@ class Request:
     limit_class: str = "default"
     also_counts_in: tuple[str, ...] = ()
     """Further limit classes that the vendor counts this call in."""
+    judge: Judge | None = field(default=None, repr=False)
 
     @property
     def limit_classes(self) -> tuple[str, ...]:
@@ -83,6 +89,11 @@ class Page:
     """Records in the whole read, where the vendor says so: for progress alone."""
     rejects: tuple[BadRecord, ...] = ()
     """Records of this page that are there and cannot be read."""
+    deletions: tuple[str, ...] = ()
+    """External ids that the vendor says are gone: their rows are soft-deleted, in an incremental read too."""
+    changed_until: datetime | None = None
+    """The vendor's time at which a read began that sees every earlier change: the next one may start there, even when
+    this one brought no record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +105,10 @@ class ReadRequest:
 
 
 Shape = Literal["pages", "spool"]
+
+
+class WholeReadNeededError(Exception):
+    """What changed since then cannot be told: `read_page` raises it for a first page, which is then read in full."""
 
 
 class Source(Protocol):
@@ -112,7 +127,7 @@ class Source(Protocol):
         ...
 
     async def read_page(self, request: ReadRequest, cursor: Cursor) -> Page:
-        """One page. Safe to repeat."""
+        """One page. Safe to repeat. Raises WholeReadNeededError for the first page of an incremental read alone."""
         ...
 
     def read_all(self, request: ReadRequest) -> AsyncIterator[RawRecord | BadRecord]:

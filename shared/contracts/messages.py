@@ -85,6 +85,10 @@ class PageFetched(MessageModel):
     records: SkipValidation[list[RawRecord]]
     rejects: list[RecordReject] = []
     """Records that the connector could not read: they count as read, and go to the quarantine with the others."""
+    deletions: list[str] = []
+    """External ids that the vendor says are gone. They are no records: they count as `deleted` alone."""
+    changed_until: AwareDatetime | None = None
+    """Every change until then has been seen, whatever the records say of themselves."""
 
 
 class PageTransformed(MessageModel):
@@ -105,6 +109,8 @@ class PageTransformed(MessageModel):
     """The newest change time among the records of this batch: where the next incremental read starts."""
     rows: SkipValidation[list[Row]]
     rejects: list[RecordReject]
+    deletions: list[str] = []
+    """External ids whose rows are to be soft-deleted."""
 
 
 class ProbeRequested(MessageModel):

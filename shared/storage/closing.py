@@ -155,7 +155,7 @@ async def _end_entity(
         _SQL["end_entity"], run.id, entity, status,
         counts["read"], counts["inserted"], counts["updated"], counts["unchanged"], counts["filtered"],
         counts["duplicates"], counts["quarantined"], counts["pages"], counts["bytes"],
-        deletes.deleted if deletes else 0, deletes.proposed if deletes else None,
+        counts["deleted"] + (deletes.deleted if deletes else 0), deletes.proposed if deletes else None,
         failure.category if failure else None, failure.message if failure else None, failure.hint if failure else None,
     )  # fmt: skip
 

@@ -100,15 +100,19 @@ async def judge(conn: Connection, message: FetchPage) -> Verdict:
 
 
 async def record(
-    conn: Connection, user_id: UserId, message: FetchPage, page: FetchedPage
+    conn: Connection, user_id: UserId, message: FetchPage, page: FetchedPage, fetched_as: Fetch | None = None
 ) -> Recorded | Drop | FollowUp:
     """Judge again and put the page into the ledger, in place of an older epoch whose marks are voided.
 
-    A spooled read that repeats with the same digest keeps its epoch and marks: what was committed stays committed.
+    `fetched_as`: the verdict it was read under. If the entity is read in another mode by now, the page is dropped: as
+    a part of a full read, an incremental page would make all other rows look gone. A spooled read that repeats with the
+    same digest keeps its epoch and marks: what was committed stays committed.
     """
     verdict = await judge(conn, message)
     if not isinstance(verdict, Fetch):
         return verdict
+    if fetched_as is not None and verdict != fetched_as:
+        return Drop()
     rows = await conn.fetch(_SQL["lock_pages"], message.run_id, message.entity, message.page_no)
     known = next((row for row in rows if row["page_no"] == message.page_no), None)
     if known is not None and page.digest is not None and known["digest"] == page.digest:

@@ -169,6 +169,11 @@ async def touch(conn: Connection, run_id: RunId, entity: Entity) -> bool:
     return await conn.fetchval(_SQL["touch"], run_id, entity) is not None
 
 
+async def read_whole(conn: Connection, run_id: RunId, entity: Entity) -> None:
+    """A running entity's incremental read becomes a full one, from its first page on."""
+    await conn.execute(_SQL["read_whole"], run_id, entity)
+
+
 async def count_calls(conn: Connection, run_id: RunId, entity: Entity, calls: int) -> None:
     """Add calls made to the vendor; a step that made calls is progress."""
     await conn.execute(_SQL["count_calls"], run_id, entity, calls)

@@ -37,11 +37,16 @@ select page_no, batch_no from sync_batches where run_id = $1 and entity = $2 and
 select s.seq, s.external_id, k.page_no, k.batch_no, k.outcome
 from stage_:table s cross join lateral (
   select k.page_no, k.batch_no, k.outcome from sync_keys_seen k
-  where k.run_id = $1 and k.entity = $2 and k.external_id = s.external_id and k.outcome in ('i', 'u', 's') offset 0
+  where k.run_id = $1 and k.entity = $2 and k.external_id = s.external_id and k.outcome in ('i', 'u', 's', 'x', 'g') offset 0
 ) k
 
 -- name: unstage
 delete from stage_:table where seq = any($1::int[])
+
+-- name: seen_of
+-- The same for keys that are to be deleted.
+select k.external_id, k.page_no, k.batch_no, k.outcome from sync_keys_seen k
+where k.run_id = $1 and k.entity = $2 and k.external_id = any($3::text[]) and k.outcome in ('i', 'u', 's', 'x', 'g')
 
 -- name: demote
 -- A higher page has the key: what was counted there is a duplicate now.
@@ -49,7 +54,7 @@ update sync_keys_seen set outcome = 'd'
 where run_id = $1 and entity = $2 and external_id = $3 and page_no = $4 and batch_no = $5
 
 -- name: demote_mark
-update sync_batches set duplicates = duplicates + 1,
+update sync_batches set duplicates = duplicates + ($5 in ('i', 'u', 's'))::int, deleted = deleted - ($5 = 'x')::int,
   inserted = inserted - ($5 = 'i')::int, updated = updated - ($5 = 'u')::int, unchanged = unchanged - ($5 = 's')::int
 where run_id = $1 and entity = $2 and page_no = $3 and batch_no = $4
 
@@ -105,6 +110,16 @@ order by o.external_id, n.line_number
 on conflict (purchase_order_id, line_number) do update set :line_assignments
 where (:target_line_columns) is distinct from (:excluded_line_columns)
 
+-- name: delete_gone
+update :table t set deleted_at = now(), last_changed_at = now()
+from (select unnest($2::text[]) as external_id) g
+where t.source_id = $1 and t.external_id = g.external_id and t.deleted_at is null
+
+-- name: deleted_by_run
+-- Also by a batch of it that was voided since; in a dry run, what would be deleted.
+select external_id from :table
+where source_id = $1 and external_id = any($2::text[]) and (deleted_at is null or deleted_at >= $3)
+
 -- name: outcomes
 -- What became of the staged rows that are not unchanged.
 select s.page_no, s.batch_no, s.external_id, c.is_new from stage_changed c join stage_:table s using (seq)
@@ -122,8 +137,8 @@ select $1, $2, external_id, page_no, batch_no, $3, outcome from stage_seen order
 
 -- name: mark
 insert into sync_batches (run_id, entity, page_no, batch_no, user_id, epoch, read, inserted, updated, unchanged, filtered,
-  duplicates, quarantined, keys, keyless, max_updated_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+  duplicates, quarantined, keys, keyless, max_updated_at, deleted)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 
 -- name: quarantine
 insert into quarantined_records (user_id, source_id, run_id, entity, page_no, batch_no, external_id, field, reason, raw,

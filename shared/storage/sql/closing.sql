@@ -28,7 +28,7 @@ select
   coalesce(sum(b.inserted), 0)::bigint as inserted, coalesce(sum(b.updated), 0)::bigint as updated,
   coalesce(sum(b.unchanged), 0)::bigint as unchanged, coalesce(sum(b.filtered), 0)::bigint as filtered,
   coalesce(sum(b.duplicates), 0)::bigint as duplicates, coalesce(sum(b.quarantined), 0)::bigint as quarantined,
-  coalesce(sum(b.keys), 0)::bigint as keys, coalesce(sum(b.keyless), 0)::bigint as keyless,
+  coalesce(sum(b.deleted), 0)::bigint as deleted, coalesce(sum(b.keys), 0)::bigint as keys, coalesce(sum(b.keyless), 0)::bigint as keyless,
   max(b.max_updated_at) as max_updated_at
 from sync_batches b join sync_pages p using (run_id, entity, page_no, epoch)
 where b.run_id = $1 and b.entity = $2

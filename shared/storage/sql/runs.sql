@@ -65,6 +65,10 @@ where run_id = $1 and entity = $2 and status = 'running' and waiting_on is not n
 update sync_run_entities set waiting_on = null, resume_at = null, progressed_at = now()
 where run_id = $1 and entity = $2 and status = 'running' returning true
 
+-- name: read_whole
+update sync_run_entities set mode = 'full', since = null, progressed_at = now()
+where run_id = $1 and entity = $2 and status = 'running'
+
 -- name: count_calls
 update sync_run_entities set api_calls = api_calls + $3, waiting_on = null, resume_at = null, progressed_at = now()
 where run_id = $1 and entity = $2 and status in ('queued', 'running')
