@@ -9,6 +9,7 @@ from services.fetcher.probing import ProbeHandler, ProbeHooks
 from services.fetcher.sampling import SampleHandler
 from services.fetcher.settings import FetcherSettings
 from shared.connector_sdk.registry import Registry, discover
+from shared.connector_sdk.token_keeper import TokenKeeper
 from shared.contracts.messages import SampleRequested
 from shared.coordination.gate import SlotGate
 from shared.coordination.limiter import RedisRateLimiter
@@ -39,7 +40,8 @@ def build(settings: FetcherSettings, resources: Resources, registry: Registry | 
     limiter = RedisRateLimiter(redis, history=history, prefix=resources.key_prefix)
     gate = SlotGate(limiter, clock, renew_every=limiter.lease_ttl / 3)
     registry = registry or discover()
-    opener = SourceOpener(registry, ring, resources.secrets, http, gate, db)
+    keeper = TokenKeeper(db, ring, http, clock, resources.secrets)
+    opener = SourceOpener(registry, ring, resources.secrets, http, gate, db, keeper)
     hooks, observer = FetcherHooks(db, bus), MetricsObserver(resources.metrics)
     workers = settings.fetch_workers
     return ConsumerService(

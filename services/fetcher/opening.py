@@ -1,22 +1,26 @@
 """Opens a source for one step: the only place where sealed credentials become plain, and only while it is needed."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 
 from services.fetcher.budget import budgets_of, step_budget
-from shared.connector_sdk.credentials import Credentials, apply
+from shared.connector_sdk.access import Access, TokenAccess
+from shared.connector_sdk.credentials import Credentials, Secrets, apply
 from shared.connector_sdk.metered import MeteredClient
+from shared.connector_sdk.oauth import OAuthCredentials, OAuthGrant, reconnect_hint
 from shared.connector_sdk.protocol import Connector, OnHeaders, Request, Response, Source, UnevenSource
 from shared.connector_sdk.registry import Registry
 from shared.connector_sdk.spec import ConnectorSpec, RateLimit
+from shared.connector_sdk.token_keeper import TokenKeeper
 from shared.contracts.ids import Entity
 from shared.contracts.messages import Cursor, encode_json
 from shared.coordination.gate import SlotGate
-from shared.errors import ConfigurationError, EgressRefusedError
+from shared.errors import AuthenticationError, ConfigurationError, EgressRefusedError
 from shared.http.client import HttpClient
 from shared.http.egress import HINT
 from shared.observability.secrets import SecretRegistry
@@ -74,6 +78,7 @@ class SourceOpener:
         http: HttpClient,
         gate: SlotGate,
         db: Database,
+        keeper: TokenKeeper,
     ) -> None:
         self._registry = registry
         self._ring = ring
@@ -82,6 +87,7 @@ class SourceOpener:
         self._http = http
         self._gate = gate
         self._db = db
+        self._keeper = keeper
 
     def connector(self, source_type: str) -> Connector:
         """Raises ConfigurationError for an unknown type."""
@@ -99,22 +105,49 @@ class SourceOpener:
     ) -> AsyncIterator[OpenSource]:
         """Reserve the calls of one step and hold the plain credentials until it is over.
 
-        Raises ParkError (with the slot to come back with), SealError, ConfigurationError, PlatformAwayError.
+        Raises ParkError (with the slot to come back with), SealError, ConfigurationError, AuthenticationError (nobody
+        has consented yet), PlatformAwayError.
         """
         connector = self.connector(sealed.source_type)
         validated(connector.spec.config, sealed.config, "config")
         self._check_origins(connector.spec, sealed.config)
         plain = self._plain(connector, sealed)
         with self._secrets.guarding(_texts(plain)):
-            credentials: Credentials = validated(connector.spec.credentials, plain, "credentials")
+            credentials = validated(connector.spec.credentials, plain, "credentials")
+            access = self._access(connector.spec, sealed, credentials)
             fingerprint = self._fingerprints.digest(encode_json(plain))
             account = f"{sealed.source_type}|{connector.spec.account(sealed.config, fingerprint)}"
             own = RateLimit.model_validate(sealed.rate_limit)
             budgets = budgets_of(connector.spec.rate_limits, own, account, str(sealed.box_id))
             calls = _calls(connector.open(sealed.config, NoCalls()), entity, cursor)
             async with step_budget(self._gate, self._db, budgets, calls, slot) as budget:
-                client = MeteredClient(self._http, apply(credentials), budget)
-                yield OpenSource(connector.open(sealed.config, client), client)
+                with access as secrets:
+                    client = MeteredClient(self._http, secrets, budget)
+                    yield OpenSource(connector.open(sealed.config, client), client)
+
+    def _access(
+        self, spec: ConnectorSpec, sealed: SealedSource, credentials: Credentials | OAuthCredentials
+    ) -> AbstractContextManager[Secrets | Access]:
+        if spec.oauth is None:
+            assert isinstance(credentials, Credentials)
+            return nullcontext(apply(credentials))
+        assert isinstance(credentials, OAuthCredentials)
+        app = spec.oauth(sealed.config)
+        if not app.account or credentials.refresh_token is None:
+            raise AuthenticationError(f"the source is not connected to {app.title} yet", hint=reconnect_hint(app.title))
+        first = credentials.refresh_token.get_secret_value()
+        origins = spec.origins(sealed.config)
+        name = [str(sealed.user_id), sealed.source_type, app.client_id, app.account, *origins, first]
+        grant = OAuthGrant(
+            id=UUID(hex=self._fingerprints.digest(encode_json(name))),
+            user_id=sealed.user_id,
+            used_by=sealed.box_id,
+            app=app,
+            client_secret=credentials.client_secret.get_secret_value(),
+            first_refresh_token=first,
+            origins=origins,
+        )
+        return TokenAccess(self._keeper, grant, self._secrets)
 
     def _check_origins(self, spec: ConnectorSpec, config: Mapping[str, Any]) -> None:
         """A vendor's credentials go to the vendor, or where the operator says."""

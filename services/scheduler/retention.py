@@ -2,6 +2,7 @@
 
 from shared.storage import webhooks
 from shared.storage.database import Database
+from shared.storage.oauth_grants import forget_unused
 from shared.storage.queries import load_queries
 from shared.storage.sign_in import forget_codes
 from shared.storage.upstream_calls import forget_old_calls
@@ -10,7 +11,7 @@ _SQL = load_queries("services.scheduler", "scheduler.sql")
 
 
 async def forget(db: Database) -> None:
-    """Keys of finished runs, expired tests and codes, old calls, served webhook events, a day's repeatable answers."""
+    """Keys of finished runs, expired tests, codes and answers, old calls, served events, tokens that nobody used."""
     async with db.transaction() as conn:
         await conn.execute(_SQL["forget_keys"])
         await conn.execute(_SQL["forget_probes"])
@@ -18,3 +19,4 @@ async def forget(db: Database) -> None:
         await forget_old_calls(conn)
         await webhooks.forget_old(conn)
         await forget_codes(conn)
+        await forget_unused(conn)

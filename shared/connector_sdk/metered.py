@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from typing import Protocol
 
+from shared.connector_sdk.access import Access, FixedAccess
 from shared.connector_sdk.credentials import Secrets
 from shared.connector_sdk.protocol import OnHeaders, Request, Response
 from shared.contracts.messages import encode_json
@@ -32,9 +33,9 @@ class Budget(Protocol):
 class MeteredClient:
     """`shared.connector_sdk.protocol.Client` over the real network, for one step of one source."""
 
-    def __init__(self, http: HttpClient, secrets: Secrets, budget: Budget) -> None:
+    def __init__(self, http: HttpClient, secrets: Secrets | Access, budget: Budget) -> None:
         self._http = http
-        self._secrets = secrets
+        self._access = FixedAccess(secrets) if isinstance(secrets, Secrets) else secrets
         self._budget = budget
         self.calls = 0
         """Calls made so far, redirects included: what the vendor counted."""
@@ -43,9 +44,12 @@ class MeteredClient:
 
     async def send(self, request: Request) -> Response:
         """See the port. A redirect is a call of its own: ParkError may come in the middle."""
-        async with self._in_flight(request):
-            answer = await self._http.send(self._wire(request), before_call=self._payer(request))
-        await self._judge(answer, request)
+        secrets = await self._access.secrets()
+        answer = await self._call(request, secrets)
+        if answer.status == 401 and (renewed := await self._access.renewed()) is not None:
+            secrets = renewed
+            answer = await self._call(request, secrets)
+        await self._judge(answer, request, answer.body)
         self.bytes_read += len(answer.body)
         check_body_start(answer.body[:SNIFF_BYTES], answer.headers.get("content-type", ""), answer.place)
         return Response(
@@ -53,14 +57,15 @@ class MeteredClient:
             headers=answer.headers,
             body=answer.body,
             url=answer.url,
-            secret_params=frozenset(self._secrets.params),
+            secret_params=frozenset(secrets.params),
         )
 
     async def stream(self, request: Request, *, on_headers: OnHeaders | None = None) -> AsyncGenerator[bytes, None]:
         """See the port."""
+        secrets = await self._access.secrets()
         async with (
             self._in_flight(request),
-            self._http.stream(self._wire(request), before_call=self._payer(request)) as answer,
+            self._http.stream(self._wire(request, secrets), before_call=self._payer(request)) as answer,
         ):
             await self._judge(answer, request)
             if on_headers is not None:
@@ -89,7 +94,11 @@ class MeteredClient:
                 await stack.enter_async_context(self._budget.concurrency(limit_class))
             yield
 
-    def _wire(self, request: Request) -> HttpRequest:
+    async def _call(self, request: Request, secrets: Secrets) -> HttpAnswer:
+        async with self._in_flight(request):
+            return await self._http.send(self._wire(request, secrets), before_call=self._payer(request))
+
+    def _wire(self, request: Request, secrets: Secrets) -> HttpRequest:
         headers = dict(request.headers)
         body = None
         if request.json is not None:
@@ -100,8 +109,8 @@ class MeteredClient:
             url=request.url,
             params=request.params,
             headers=headers,
-            secret_headers=self._secrets.headers,
-            secret_params=self._secrets.params,
+            secret_headers=secrets.headers,
+            secret_params=secrets.params,
             body=body,
         )
 
@@ -112,10 +121,12 @@ class MeteredClient:
 
         return pay
 
-    async def _judge(self, answer: HttpAnswer | HttpStream, request: Request) -> None:
-        error = status_error(
-            answer.status, answer.place, retry_after=answer.retry_after, strayed=answer.strayed
-        )  # fmt: skip
+    async def _judge(self, answer: HttpAnswer | HttpStream, request: Request, body: bytes = b"") -> None:
+        error = None if request.judge is None else request.judge(answer.status, answer.headers, body)
+        if error is None:
+            error = status_error(
+                answer.status, answer.place, retry_after=answer.retry_after, strayed=answer.strayed
+            )  # fmt: skip
         if isinstance(error, RateLimitedError):
             for limit_class in request.limit_classes:  # nobody says which of them it was
                 await self._budget.blocked(limit_class, error.retry_after)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from shared.connector_sdk.oauth import OAuthApp
 from shared.contracts.ids import Entity
 from shared.contracts.mapping import EntityMapping, FieldMappings
 
@@ -51,3 +52,5 @@ class ConnectorSpec:
     vendor_origins: frozenset[str] | None = None
     """A vendor's own origins: credentials go elsewhere only where the operator lists it (HEADRACE_EGRESS_ALLOW).
     None: the user names the origins, as generic connectors do."""
+    oauth: Callable[[Mapping[str, Any]], OAuthApp] | None = None
+    """The app that a config names, where calls are made with access tokens: its credentials are OAuthCredentials."""

@@ -70,7 +70,7 @@ class Database:
 
     @asynccontextmanager
     async def for_tenant(self, user_id: UserId) -> AsyncIterator[Connection]:
-        """A transaction of the gateway on behalf of a user it has authenticated."""
+        """A transaction on behalf of a user: whom the gateway authenticated, or who owns the source that is read."""
         async with self.transaction() as connection:
             await connection.execute("select set_config('headrace.tenant', $1, true)", str(user_id))
             yield connection
