@@ -1,0 +1,185 @@
+"""Reads one company: all records by pages in the order of their ids, then what changed."""
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, Final
+
+from shared.connector_sdk.protocol import (
+    Client,
+    Connector,
+    Page,
+    ReadRequest,
+    Shape,
+    WholeReadNeededError,
+)
+from shared.connector_sdk.spec import ConnectorSpec
+from shared.connectors.quickbooks.company import Changes, Company, record_id
+from shared.connectors.quickbooks.config import QuickBooksConfig
+from shared.connectors.quickbooks.faults import QueryRefusedError
+from shared.connectors.quickbooks.mapping import ON_ORDER
+from shared.connectors.quickbooks.on_order import OnOrder
+from shared.connectors.quickbooks.spec import SPEC
+from shared.connectors.quickbooks.statement import PAGE, Table, select
+from shared.contracts.ids import Entity
+from shared.contracts.messages import Cursor, RawRecord
+from shared.errors import DataError
+
+TABLES: Final[Mapping[Entity, Table]] = {
+    "inventory": "Item",
+    "vendors": "Vendor",
+    "purchase_orders": "PurchaseOrder",
+}
+_SAMPLE = 10
+_OPEN = "POStatus = 'Open'"
+_ALL, _CHANGED = "all:", "changed:"
+"""How a cursor begins: a walk through all records, or through those that changed; behind it the last id read."""
+
+
+class QuickBooksSource:
+    """See the port `Source`."""
+
+    def __init__(self, config: QuickBooksConfig, client: Client) -> None:
+        self._company = Company(config, client)
+
+    def shape(self, entity: Entity) -> Shape:  # noqa: ARG002 - the port's signature
+        return "pages"
+
+    def stable_paging(self, entity: Entity) -> bool:  # noqa: ARG002 - the port's signature
+        return True
+
+    def calls_per_page(self, entity: Entity) -> Mapping[str, int]:
+        """Items come with the open orders. What a page needs beyond that waits for itself."""
+        return {"default": 2 if entity == "inventory" else 1}
+
+    async def read_page(self, request: ReadRequest, cursor: Cursor) -> Page:
+        if cursor is not None:
+            text = str(cursor)
+            if text.startswith(_CHANGED):
+                return await self._walk(request.entity, text.removeprefix(_CHANGED), request.since)
+            return await self._walk(request.entity, text.removeprefix(_ALL), None)
+        if request.since is None:
+            return await self._walk(request.entity, None, None)
+        match request.entity:
+            case "inventory":
+                return await self._changed_items(request.since)
+            case "vendors":
+                found = await self._company.changes(("Vendor",), request.since)
+                return await self._walk("vendors", None, request.since) if found is None else await self._vendors(found)
+            case "purchase_orders":
+                return await self._changed_orders(request.since)
+
+    def read_all(self, request: ReadRequest) -> AsyncIterator[RawRecord]:
+        raise NotImplementedError(f"quickbooks reads {request.entity} in pages")
+
+    async def check(self, entity: Entity) -> int:
+        table = TABLES[entity]
+        found = await self._company.query(table, select(table, size=_SAMPLE))
+        return len(found.records)
+
+    async def _changed_items(self, since: datetime) -> Page:
+        """A change of any order may change what is due of items that it names no more, so all are read again then."""
+        found = await self._company.changes(("Item", "PurchaseOrder"), since)
+        if found is None or found.touches("PurchaseOrder"):
+            return await self._walk("inventory", None, None)
+        records = found.records["Item"]
+        await self._add_on_order(records)
+        return _page_of(found, records)
+
+    async def _changed_orders(self, since: datetime) -> Page:
+        """Only change data capture tells deletions: where it cannot, only a full read does."""
+        found = await self._company.changes(("PurchaseOrder",), since)
+        if found is None:
+            raise WholeReadNeededError
+        return _page_of(found, found.records["PurchaseOrder"], found.deleted["PurchaseOrder"])
+
+    async def _vendors(self, found: Changes) -> Page:
+        records = found.records["Vendor"]
+        await self._add_terms(records)
+        return _page_of(found, records)
+
+    async def _walk(self, entity: Entity, after: str | None, since: datetime | None) -> Page:
+        """One page by id: of all records, or of those that changed from `since` on."""
+        table = TABLES[entity]
+        found = await self._company.query(table, select(table, after=after, since=since))
+        _check_order(found.records, after)
+        if entity == "inventory":
+            await self._add_on_order(found.records)
+        elif entity == "vendors":
+            await self._add_terms(found.records)
+        more = bool(found.records) and found.more(PAGE)
+        kind = _ALL if since is None else _CHANGED
+        return Page(
+            records=found.records,
+            next_cursor=kind + record_id(found.records[-1]) if more else None,
+            bytes=found.bytes,
+            total=found.total if after is None else None,
+            changed_until=found.time if after is None else None,
+        )
+
+    async def _add_on_order(self, items: list[RawRecord]) -> None:
+        """Give each item what open orders still bring; a side read, whose orders are summed page by page."""
+        if not items:
+            return
+        due = OnOrder()
+        filters: tuple[str, ...] = (_OPEN,)
+        after: str | None = None
+        while True:
+            try:
+                found = await self._company.query("PurchaseOrder", select("PurchaseOrder", after=after, also=filters))
+            except QueryRefusedError:
+                if not filters:
+                    raise
+                filters = ()  # a company whose orders cannot be asked for by status: read all, count the open ones
+                continue
+            _check_order(found.records, after)
+            due.add(found.records)
+            if not found.records or not found.more(PAGE):
+                break
+            after = record_id(found.records[-1])
+        for item in items:
+            item[ON_ORDER] = due.of(record_id(item))
+
+    async def _add_terms(self, vendors: list[RawRecord]) -> None:
+        """A vendor's reference to its payment terms often comes without their name."""
+        nameless = [
+            reference
+            for vendor in vendors
+            if isinstance(reference := vendor.get("TermRef"), dict) and "value" in reference and "name" not in reference
+        ]
+        if not nameless:
+            return
+        found = await self._company.query("Term", select("Term"))
+        names = {record_id(term): term.get("Name") for term in found.records}
+        for reference in nameless:
+            reference["name"] = names.get(reference["value"])
+
+
+def _page_of(found: Changes, records: list[RawRecord], deletions: tuple[str, ...] = ()) -> Page:
+    """All of a change data capture; it has no second page."""
+    return Page(records=records, next_cursor=None, bytes=found.bytes, deletions=deletions, changed_until=found.time)
+
+
+def _check_order(records: list[RawRecord], after: str | None) -> None:
+    """Raises DataError unless the ids go up: if they did not, walking on from the last would leave records out."""
+    ids = [record_id(record) for record in records]
+    chain = ids if after is None else [after, *ids]
+    numeric = [int(one) for one in chain] if all(one.isascii() and one.isdecimal() for one in chain) else None
+    if not _rising(numeric or []) or (numeric is None and not _rising(chain)):
+        raise DataError("QuickBooks' records do not come in the order of their ids", hint="Sync again; report it.")
+
+
+def _rising(values: list[Any]) -> bool:
+    return all(earlier < later for earlier, later in pairwise(values))
+
+
+class QuickBooksConnector:
+    """See the port `Connector`."""
+
+    spec: ConnectorSpec = SPEC
+
+    def open(self, config: Mapping[str, Any], client: Client) -> QuickBooksSource:
+        return QuickBooksSource(QuickBooksConfig.model_validate(config), client)
+
+
+CONNECTOR: Connector = QuickBooksConnector()
