@@ -65,8 +65,8 @@ _PURCHASE_ORDERS = {
         "unit_cost: ItemBasedExpenseLineDetail.UnitPrice, line_total: Amount}"
     ),
 }
-_FILTERS: Final[dict[Entity, str]] = {"inventory": "Type == null || Type == 'Inventory' || Type == 'NonInventory'"}
-"""Services, groups and categories are no goods; they count as filtered."""
+_FILTERS: Final[dict[Entity, str]] = {"inventory": "Type == 'Inventory' || Type == 'NonInventory'"}
+"""Services, groups and categories are no goods. Full reads do not ask for them; where they come they are filtered."""
 
 DEFAULT_MAPPINGS: Final[FieldMappings] = TypeAdapter(FieldMappings).validate_python(
     {"inventory": _INVENTORY, "vendors": _VENDORS, "purchase_orders": _PURCHASE_ORDERS}

@@ -14,7 +14,7 @@ from shared.connector_sdk.protocol import (
     WholeReadNeededError,
 )
 from shared.connector_sdk.spec import ConnectorSpec
-from shared.connectors.quickbooks.company import Changes, Company, record_id
+from shared.connectors.quickbooks.company import Changes, Company, Found, record_id
 from shared.connectors.quickbooks.config import QuickBooksConfig
 from shared.connectors.quickbooks.faults import QueryRefusedError
 from shared.connectors.quickbooks.mapping import ON_ORDER
@@ -31,6 +31,7 @@ TABLES: Final[Mapping[Entity, Table]] = {
     "purchase_orders": "PurchaseOrder",
 }
 _SAMPLE = 10
+_GOODS = "Type IN ('Inventory', 'NonInventory')"
 _OPEN = "POStatus = 'Open'"
 _ALL, _CHANGED = "all:", "changed:"
 """How a cursor begins: a walk through all records, or through those that changed; behind it the last id read."""
@@ -73,9 +74,7 @@ class QuickBooksSource:
         raise NotImplementedError(f"quickbooks reads {request.entity} in pages")
 
     async def check(self, entity: Entity) -> int:
-        table = TABLES[entity]
-        found = await self._company.query(table, select(table, size=_SAMPLE))
-        return len(found.records)
+        return len((await self._ask(TABLES[entity], size=_SAMPLE)).records)
 
     async def _changed_items(self, since: datetime) -> Page:
         """A change of any order may change what is due of items that it names no more, so all are read again then."""
@@ -100,9 +99,7 @@ class QuickBooksSource:
 
     async def _walk(self, entity: Entity, after: str | None, since: datetime | None) -> Page:
         """One page by id: of all records, or of those that changed from `since` on."""
-        table = TABLES[entity]
-        found = await self._company.query(table, select(table, after=after, since=since))
-        _check_order(found.records, after)
+        found = await self._ask(TABLES[entity], after=after, since=since)
         if entity == "inventory":
             await self._add_on_order(found.records)
         elif entity == "vendors":
@@ -117,22 +114,30 @@ class QuickBooksSource:
             changed_until=found.time if after is None else None,
         )
 
+    async def _ask(
+        self, table: Table, *, after: str | None = None, since: datetime | None = None, only: str = "", size: int = PAGE
+    ) -> Found:
+        """One page. A condition that the vendor cannot filter by is left out: the mapping and the sums sort it out."""
+        wish = _GOODS if table == "Item" else only
+        try:
+            found = await self._company.query(
+                table, select(table, after=after, since=since, also=(wish,) if wish else (), size=size)
+            )
+        except QueryRefusedError:
+            if not wish:
+                raise
+            found = await self._company.query(table, select(table, after=after, since=since, size=size))
+        _check_order(found.records, after)
+        return found
+
     async def _add_on_order(self, items: list[RawRecord]) -> None:
         """Give each item what open orders still bring; a side read, whose orders are summed page by page."""
         if not items:
             return
         due = OnOrder()
-        filters: tuple[str, ...] = (_OPEN,)
         after: str | None = None
         while True:
-            try:
-                found = await self._company.query("PurchaseOrder", select("PurchaseOrder", after=after, also=filters))
-            except QueryRefusedError:
-                if not filters:
-                    raise
-                filters = ()  # a company whose orders cannot be asked for by status: read all, count the open ones
-                continue
-            _check_order(found.records, after)
+            found = await self._ask("PurchaseOrder", after=after, only=_OPEN)
             due.add(found.records)
             if not found.records or not found.more(PAGE):
                 break

@@ -24,7 +24,7 @@ from sandboxes.serving import running
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
-PROCESSES, TASKS = 5, 10
+PROCESSES, TASKS, SPARES = 5, 10, 2
 SETTLE = 1.0
 STEPS = (
     "", "before-mark", "after-mark", "before-call", "in-call:before", "in-call:after", "after-reply", "before-store",
@@ -41,11 +41,12 @@ class Crew:
     start: dict[str, Any]
     folder: Path
     processes: list[Process] = field(default_factory=list)
+    spares: list[Process] = field(default_factory=list)
     version: int = 0
 
     async def hire(self) -> None:
-        """Until the crew is whole again."""
-        while len(self.processes) < PROCESSES:
+        """Until the crew is whole again. Spare ones start while the others work."""
+        while len(self.processes) + len(self.spares) < PROCESSES + SPARES:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 str(HERE / "refreshing_worker.py"),
@@ -53,14 +54,18 @@ class Crew:
                 stdout=PIPE,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
             )
-            self.processes.append(process)
             tell(process, self.start)
-        for process in self.processes:
-            assert process.stdout is not None
-        await asyncio.gather(*(self._ready(process) for process in self.processes[self.known :]))
-        self.known = len(self.processes)
+            self.spares.append(process)
+        missing = PROCESSES - len(self.processes)
+        hired, self.spares = self.spares[:missing], self.spares[missing:]
+        await asyncio.gather(*(self._ready(process) for process in hired))
+        self.processes += hired
 
-    known = 0
+    async def dismiss(self) -> None:
+        for process in (*self.processes, *self.spares):
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.communicate()
 
     async def _ready(self, process: Process) -> None:
         assert process.stdout is not None
@@ -86,7 +91,6 @@ class Crew:
         for process in dead:
             await process.wait()
         self.processes = [process for process in self.processes if process not in dead]
-        self.known = len(self.processes)
         return [one for result in got if result is not None for one in result]
 
     async def _in_flight(self) -> bool:
@@ -129,10 +133,7 @@ async def crew_of(database_url: str, state: QuickBooksState, url: str, folder: P
         await crew.hire()
         yield crew
     finally:
-        for process in crew.processes:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.communicate()
+        await crew.dismiss()
 
 
 @pytest.mark.parametrize("rounds", [20, pytest.param(200, marks=pytest.mark.soak)])
