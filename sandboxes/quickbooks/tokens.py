@@ -112,6 +112,14 @@ class Tokens:
         """Consent and exchange in one: the reply of the token endpoint."""
         return self.redeem(app, self.code(app, realm, ""), "")[1]
 
+    def known_consent(self, app: App, realm: str, refresh_token: str) -> None:
+        """A consent whose first refresh token the caller chose: one that is the same after every start."""
+        grant = Grant(len(self.grants) + 1, app.client_id, realm, self._now())
+        self.grants.append(grant)
+        grant.current = refresh_token
+        grant.values[refresh_token] = RefreshToken(1, self._now(), self._now())
+        self._owners[refresh_token] = grant
+
     def fixed(self, token: str, client_id: str, realm: str) -> None:
         """Let this access token in for ever."""
         self._access[token] = _Access(None, client_id, realm, None)

@@ -23,6 +23,10 @@ from sandboxes.finale.state import FinaleState
 from sandboxes.finale.switches import Switches
 from sandboxes.json_api.app import build_app as build_json_api
 from sandboxes.json_api.state import JsonApiState
+from sandboxes.quickbooks.app import build_app as build_quickbooks
+from sandboxes.quickbooks.state import QuickBooksState
+from sandboxes.quickbooks.switches import Switches
+from sandboxes.quickbooks.tokens import DEFAULT_REALM, App
 from sandboxes.serving import running
 from services.cli.stack.places import secret, write_private
 from shared.contracts.ids import Entity
@@ -226,6 +230,32 @@ def _finale(secret_word: str) -> Sandbox:
     )
 
 
+def _quickbooks(word: str) -> Sandbox:
+    # Tokens that never rotate: a company that is served anew after a restart still knows its source.
+    state = QuickBooksState(switches=Switches(rotate_after_hours=24 * 365 * 100))
+    app = App(client_id="demo-client", client_secret=word)
+    state.add_app(app)
+    state.tokens.known_consent(app, DEFAULT_REALM, f"RT1-{word}")
+    return Sandbox(
+        serve=lambda port: running(build_quickbooks(state), port=port),
+        truth=lambda: {
+            "inventory": sum(item["Type"] in ("Inventory", "NonInventory") for item in state.records("Item")),
+            "vendors": len(state.records("Vendor")),
+            "purchase_orders": len(state.records("PurchaseOrder")),
+        },
+    )
+
+
+def _quickbooks_config(base: str) -> JsonObject:
+    return {
+        "client_id": "demo-client",
+        "realm_id": DEFAULT_REALM,
+        "environment": "sandbox",
+        "base_url": base,
+        "token_url": f"{base}/oauth2/v1/tokens/bearer",
+    }
+
+
 DEMO_SOURCES: Final[Sequence[DemoSource]] = (
     DemoSource(
         source_type="json_api",
@@ -249,6 +279,13 @@ DEMO_SOURCES: Final[Sequence[DemoSource]] = (
         sandbox=_finale,
         config=lambda base: {"account": "acme", "base_url": base, "time_zone": "America/New_York"},
         credentials=lambda word: {"api_key": "demo", "api_secret": word},
+    ),
+    DemoSource(
+        source_type="quickbooks",
+        display_name="A company in QuickBooks",
+        sandbox=_quickbooks,
+        config=_quickbooks_config,
+        credentials=lambda word: {"client_secret": word, "refresh_token": f"RT1-{word}"},
     ),
 )
 
