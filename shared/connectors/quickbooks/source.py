@@ -30,6 +30,7 @@ TABLES: Final[Mapping[Entity, Table]] = {
     "vendors": "Vendor",
     "purchase_orders": "PurchaseOrder",
 }
+_CALLS: Final[Mapping[Entity, int]] = {"inventory": 3, "vendors": 3, "purchase_orders": 1}
 _SAMPLE = 10
 _GOODS = "Type IN ('Inventory', 'NonInventory')"
 _OPEN = "POStatus = 'Open'"
@@ -50,8 +51,8 @@ class QuickBooksSource:
         return True
 
     def calls_per_page(self, entity: Entity) -> Mapping[str, int]:
-        """Items come with the open orders. What a page needs beyond that waits for itself."""
-        return {"default": 2 if entity == "inventory" else 1}
+        """Changes, records, and beside them the open orders or the names of terms. What is beyond waits for itself."""
+        return {"default": _CALLS[entity]}
 
     async def read_page(self, request: ReadRequest, cursor: Cursor) -> Page:
         if cursor is not None:

@@ -1,0 +1,137 @@
+"""What a read makes of answers: proof that they are whole, the order of ids, conditions that are refused."""
+
+import json
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from shared.connector_sdk.protocol import OnHeaders, Page, ReadRequest, Request, Response, WholeReadNeededError
+from shared.connectors.quickbooks.faults import judge
+from shared.connectors.quickbooks.source import CONNECTOR
+from shared.contracts.ids import Entity
+from shared.errors import DataError, HeadraceError, UnusableBodyError
+
+SINCE = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+class Answers:
+    """A client that gives these answers in turn, and keeps what was asked."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+
+    async def send(self, request: Request) -> Response:
+        params = dict(request.params)
+        self.asked.append(params.get("query") or params["entities"])
+        body = json.dumps(self.answers.pop(0)).encode()
+        error = judge(400 if b'"Fault"' in body else 200, {}, body)
+        if error is not None:
+            raise error
+        return Response(200, {"content-type": "application/json"}, body, request.url)
+
+    async def stream(self, request: Request, *, on_headers: OnHeaders | None = None) -> AsyncGenerator[bytes, None]:
+        raise NotImplementedError(f"{request.url} is not streamed {on_headers}")
+        yield b""
+
+
+def found(table: str, *ids: str, total: int | None = None, **fields: Any) -> dict[str, Any]:
+    response: dict[str, Any] = {table: [{"Id": one, **fields} for one in ids], "maxResults": len(ids)}
+    if total is not None:
+        response["totalCount"] = total
+    return {"QueryResponse": response if ids else {}, "time": "2026-05-20T10:03:11.042-07:00"}
+
+
+def fault(code: str) -> dict[str, Any]:
+    return {"Fault": {"Error": [{"code": code}], "type": "ValidationFault"}}
+
+
+async def read(client: Answers, entity: Entity, cursor: str | None = None, since: datetime | None = None) -> Page:
+    source = CONNECTOR.open({"client_id": "a", "realm_id": "1"}, client)
+    return await source.read_page(ReadRequest(entity, since), cursor)
+
+
+async def test_a_page_that_was_cut_by_the_vendor_is_not_the_last() -> None:
+    page = await read(Answers(found("Vendor", "1", "2", total=5)), "vendors")
+    assert page.next_cursor == "all:2"
+    assert page.changed_until == datetime(2026, 5, 20, 17, 3, 11, 42_000, UTC)
+    assert (await read(Answers(found("Vendor", "3", total=1)), "vendors", "all:2")).next_cursor is None
+
+
+@pytest.mark.parametrize("ids", [("2", "1"), ("1", "1"), ("10", "9")])
+async def test_ids_that_do_not_rise_are_refused(ids: tuple[str, ...]) -> None:
+    with pytest.raises(DataError, match="order of their ids"):
+        await read(Answers(found("PurchaseOrder", *ids)), "purchase_orders")
+
+
+async def test_the_same_page_again_is_refused() -> None:
+    with pytest.raises(DataError, match="order of their ids"):
+        await read(Answers(found("Vendor", "1", "2")), "vendors", "all:2")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        {"time": "2026-05-20T10:03:11.042-07:00"},
+        {"QueryResponse": None},
+        {"QueryResponse": {"Vendor": {}}},
+        {"QueryResponse": {"Vendor": [1]}},
+        {"QueryResponse": {"Vendor": [{"Id": "1"}], "maxResults": 2}},
+    ],
+)
+async def test_what_is_no_whole_answer_is_not_no_data(body: Any) -> None:
+    with pytest.raises(UnusableBodyError):
+        await read(Answers(body), "vendors")
+
+
+async def test_a_record_without_an_id_stops_the_read() -> None:
+    with pytest.raises(DataError, match="without an Id"):
+        await read(Answers({"QueryResponse": {"Vendor": [{"Id": 7}]}}), "vendors")
+
+
+async def test_a_condition_that_is_not_filtered_by_is_left_out() -> None:
+    client = Answers(
+        fault("4001"),
+        found("Item", "1", Type="Inventory"),
+        fault("4001"),
+        found("PurchaseOrder", "5", POStatus="Closed"),
+    )
+    page = await read(client, "inventory")
+    assert [record["QtyOnOrder"] for record in page.records] == [0]
+    assert ["Type IN" in one or "POStatus" in one for one in client.asked] == [True, False, True, False]
+
+
+async def test_a_refusal_of_the_plain_statement_is_one() -> None:
+    with pytest.raises(HeadraceError, match="code 4001"):
+        await read(Answers(fault("4001"), fault("4001")), "inventory")
+
+
+@pytest.mark.parametrize("code", ["500", "2010", "4000"])
+async def test_changes_that_cannot_be_told_are_read_another_way(code: str) -> None:
+    client = Answers(fault(code), found("Vendor", "1"))
+    assert len((await read(client, "vendors", since=SINCE)).records) == 1
+    assert "LastUpdatedTime >= '2026-05-01T00:00:00+00:00'" in client.asked[1]
+    with pytest.raises(WholeReadNeededError):
+        await read(Answers(fault(code)), "purchase_orders", since=SINCE)
+
+
+async def test_a_full_answer_of_changes_proves_nothing() -> None:
+    many = {"Vendor": [{"Id": str(number)} for number in range(1, 1_001)]}
+    client = Answers({"CDCResponse": [{"QueryResponse": [many]}]}, found("Vendor", "1"))
+    assert len((await read(client, "vendors", since=SINCE)).records) == 1
+
+
+async def test_changes_with_one_answer_too_few_are_no_answer() -> None:
+    with pytest.raises(UnusableBodyError):
+        await read(Answers({"CDCResponse": [{"QueryResponse": [{}]}]}), "inventory", since=SINCE)
+
+
+async def test_terms_without_a_name_are_looked_up_once() -> None:
+    vendors = found("Vendor", "1", "2", TermRef={"value": "3"})
+    client = Answers(vendors, {"QueryResponse": {"Term": [{"Id": "3", "Name": "Net 30"}]}})
+    page = await read(client, "vendors")
+    assert [record["TermRef"]["name"] for record in page.records] == ["Net 30", "Net 30"]
+    assert len(client.asked) == 2
