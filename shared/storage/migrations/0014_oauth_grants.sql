@@ -2,7 +2,7 @@
 -- refreshing at once. Seen by the fetcher alone.
 
 create table :schema.oauth_grants (
-  id uuid primary key,                                  -- keyed fingerprint of tenant, account and the consent's own token
+  id uuid primary key,                                  -- hash of tenant, account and the consent's own token
   user_id uuid not null,
   used_by uuid[] not null default '{}',                 -- sources (and connection tests) that came with this consent
   version bigint not null default 0,                    -- counts up with every stored reply
