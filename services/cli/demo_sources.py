@@ -25,7 +25,7 @@ from sandboxes.json_api.app import build_app as build_json_api
 from sandboxes.json_api.state import JsonApiState
 from sandboxes.quickbooks.app import build_app as build_quickbooks
 from sandboxes.quickbooks.state import QuickBooksState
-from sandboxes.quickbooks.switches import Switches
+from sandboxes.quickbooks.switches import Switches as QuickBooksSwitches
 from sandboxes.quickbooks.tokens import DEFAULT_REALM, App
 from sandboxes.serving import running
 from services.cli.stack.places import secret, write_private
@@ -232,7 +232,7 @@ def _finale(secret_word: str) -> Sandbox:
 
 def _quickbooks(word: str) -> Sandbox:
     # Tokens that never rotate: a company that is served anew after a restart still knows its source.
-    state = QuickBooksState(switches=Switches(rotate_after_hours=24 * 365 * 100))
+    state = QuickBooksState(switches=QuickBooksSwitches(rotate_after_hours=24 * 365 * 100))
     app = App(client_id="demo-client", client_secret=word)
     state.add_app(app)
     state.tokens.known_consent(app, DEFAULT_REALM, f"RT1-{word}")
