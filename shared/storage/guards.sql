@@ -7,7 +7,7 @@ begin
   for f in
     select p.oid::regprocedure from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where n.nspname = :schema_text and p.proowner = current_user::regrole
-      and (p.proname like 'headrace\_%' or p.proname in ('touch_updated_at', 'check_status_step', 'refuse_change',
+      and (p.proname like 'headrace\_%' or p.proname in ('touch_updated_at', 'check_status_step', 'refuse_change', 'forget_oauth_grants',
         'get_external_source_credentials', 'increment_rate_limit', 'update_sync_status'))
   loop
     execute format('revoke execute on function %s from public, anon, authenticated, service_role', f);
