@@ -94,14 +94,15 @@ class Core:
         async with self.databases["gateway"].for_tenant(ask.user_id) as conn:
             return await request_run(conn, ask, merge=merge)
 
-    async def start(self, run_id: RunId, *, mode: str = "full", stable: bool = True) -> RunId:
+    async def start(self, run_id: RunId, *, mode: str = "full", stable: bool = True, timed: bool = True) -> RunId:
         """queued -> running, as the plan does it."""
         async with self.databases["fetcher"].for_run(run_id) as (conn, head):
             assert head is not None
             await runs.source_for_plan(conn, head.source_id)
             entities = await runs.entities_of(conn, run_id)
             plans = tuple(EntityPlan(entity, mode, None, stable) for entity in entities)
-            mappings = {entity: EntityMapping(id_path="id") for entity in entities}
+            mapping = EntityMapping(id_path="id", updated_at_path="changed" if timed else None)
+            mappings = dict.fromkeys(entities, mapping)
             await runs.start_run(conn, run_id, head.source_id, {}, mappings, plans)
         return run_id
 

@@ -118,6 +118,8 @@ class SourceOpener:
             access = self._access(connector.spec, sealed, credentials)
             fingerprint = self._fingerprints.digest(encode_json(plain))
             account = f"{sealed.source_type}|{connector.spec.account(sealed.config, fingerprint)}"
+            if isinstance(credentials, Credentials) and apply(credentials) == Secrets():
+                account += f"|{sealed.user_id}"  # nobody's account: one tenant's limit must not hold another's calls
             own = RateLimit.model_validate(sealed.rate_limit)
             budgets = budgets_of(connector.spec.rate_limits, own, account, str(sealed.box_id))
             calls = _calls(connector.open(sealed.config, NoCalls()), entity, cursor)

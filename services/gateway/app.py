@@ -10,6 +10,7 @@ from services.gateway.service import GatewayService, listen
 from services.gateway.settings import GatewaySettings
 from shared.connector_sdk.registry import discover_specs
 from shared.errors import StartupError
+from shared.http.egress import EgressPolicy
 from shared.runtime.resources import Resources
 from shared.sealing.keyring import SEAL_SETTING, SealingKeys
 from shared.sealing.symmetric import SymmetricBox
@@ -28,6 +29,7 @@ def build(settings: GatewaySettings, resources: Resources) -> GatewayService:
         bus=resources.bus,
         specs=discover_specs(),
         sealing=sealing,
+        egress=_egress(settings),
         webhook_box=SymmetricBox.parse(settings.webhook_keys.get_secret_value()),
         verifier=BearerVerifier(_jwts(settings, resources), database, resources.clock),
         clock=resources.clock,
@@ -61,3 +63,10 @@ def _jwts(settings: GatewaySettings, resources: Resources) -> TokenVerifier:
     except ValueError as error:
         raise StartupError(f"HEADRACE_JWKS_URL: {error}") from None
     return JwksTokenVerifier(fetch, settings.jwt_audience, resources.clock)
+
+
+def _egress(settings: GatewaySettings) -> EgressPolicy:
+    try:
+        return EgressPolicy.parse(settings.egress_allow)
+    except ValueError as error:
+        raise StartupError(f"HEADRACE_EGRESS_ALLOW: {error}") from None

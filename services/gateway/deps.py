@@ -10,6 +10,7 @@ from services.gateway.identity import TokenVerifier
 from services.gateway.run_watch import RunWatch
 from shared.clock import Clock
 from shared.connector_sdk.spec import ConnectorSpec
+from shared.http.egress import EgressPolicy
 from shared.messaging.ports import Bus
 from shared.sealing.keyring import SealingKeys
 from shared.sealing.symmetric import SymmetricBox
@@ -25,6 +26,8 @@ class GatewayDeps:
     specs: Mapping[str, ConnectorSpec]
     sealing: SealingKeys
     webhook_box: SymmetricBox
+    egress: EgressPolicy
+    """What the fetcher may call: a source that it would refuse is refused when it is saved."""
     verifier: TokenVerifier
     clock: Clock
     probe_timeout: float = 55.0

@@ -40,6 +40,8 @@ class GatewaySettings(SettingsModel):
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8080, ge=0, le=65535)
     """0: any free port."""
+    egress_allow: str = ""
+    """Where vendors' credentials may be sent beside the vendors' own addresses."""
     seal_keys: str = Field(min_length=1)
     """Public halves of the sealing keys."""
     webhook_keys: SecretStr

@@ -8,7 +8,7 @@ from uuid import uuid4
 from services.gateway.deps import GatewayDeps
 from services.gateway.models import SourceCreate, SourcePatch
 from services.gateway.problems import FieldError, invalid, not_found
-from services.gateway.source_rules import JsonObject, check_mappings, check_source, spec_of
+from services.gateway.source_rules import JsonObject, check_addresses, check_mappings, check_source, spec_of
 from shared.connector_sdk.credentials import credentials_set
 from shared.connector_sdk.spec import RateLimit
 from shared.contracts.ids import SourceId, UserId
@@ -26,6 +26,7 @@ async def create_source(deps: GatewayDeps, conn: Connection, user_id: UserId, as
     """Check, seal, write. Raises 422 problems."""
     spec = spec_of(deps.specs, asked.source_type)
     entities = check_source(spec, asked.config, asked.credentials)
+    check_addresses(spec, asked.config, deps.egress)
     mappings = asked.field_mappings or {}
     check_mappings(mappings, entities)
     source_id = SourceId(uuid4())
@@ -60,6 +61,7 @@ async def change_source(
     planned = _planned(current, patch, deps.clock.now())
     credentials = patch.credentials if "credentials" in patch.model_fields_set else None
     entities = check_source(spec, planned.config, credentials)
+    check_addresses(spec, planned.config, deps.egress)
     check_mappings(planned.field_mappings, entities)
     moved = set(spec.origins(planned.config)) != set(spec.origins(current.config))
     if moved and credentials is None:

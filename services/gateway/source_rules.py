@@ -13,6 +13,9 @@ from shared.contracts.mapping import FieldMappings, FieldRule
 from shared.contracts.records import FIELDS
 from shared.errors import MappingError
 from shared.expressions.paths import compile_path
+from shared.http.egress import HINT, EgressPolicy
+from shared.http.urls import origin as origin_text
+from shared.http.urls import parse_url
 
 JsonObject = dict[str, JsonValue]
 
@@ -42,6 +45,17 @@ def check_source(spec: ConnectorSpec, config: JsonObject, credentials: JsonObjec
     if errors:
         raise invalid(errors)
     return spec.entities(config)
+
+
+def check_addresses(spec: ConnectorSpec, config: JsonObject, egress: EgressPolicy) -> None:
+    """Raises a 422 problem when a vendor's credentials would go to an address that the operator does not allow."""
+    if spec.vendor_origins is None:
+        return
+    for origin in spec.origins(config):
+        if origin not in spec.vendor_origins and not egress.lists(origin):
+            names = [name for name in ("base_url", "token_url") if _origin_of(config.get(name)) == origin]
+            detail = f"{origin} is not an address of {spec.title}, and not allowed"
+            raise invalid([FieldError(pointer=pointer("config", *names[:1]), detail=detail)], hint=HINT)
 
 
 def check_mappings(mappings: JsonObject, entities: Sequence[Entity]) -> None:
@@ -80,6 +94,11 @@ def mapping_rules(entity: Entity, rules: JsonObject, name: str) -> dict[str, Fie
     if broken := _broken_expressions(parsed, (name,)):
         raise invalid(broken, category="MAPPING_ERROR", hint="Correct the expressions named in `errors`.")
     return parsed
+
+
+def _origin_of(url: JsonValue) -> str | None:
+    """The origin of an address in a config; None for what is none."""
+    return origin_text(parse_url(url)) if isinstance(url, str) else None
 
 
 def _errors_of(adapter: TypeAdapter[Any], value: JsonObject, name: str) -> list[FieldError]:

@@ -11,11 +11,13 @@ from services.transformer.extra import extra_text, raw_text
 from services.transformer.lines import FIELD as LINES
 from services.transformer.lines import LineError, LineMapper, Lines, is_line_list
 from services.transformer.rules import CompiledRule, compile_rule, plain_rule
+from services.transformer.times import unix_moment
 from shared.contracts.ids import Entity
 from shared.contracts.mapping import EntityMapping, FieldRule
 from shared.contracts.messages import RawRecord
 from shared.contracts.records import FIELDS, REQUIRED_ANY, Cell, RecordReject, Row
 from shared.errors import MappingError
+from shared.expressions.exact import is_number
 from shared.expressions.limits import ExpressionError
 from shared.expressions.paths import CompiledPath, compile_expression, compile_path, name_path
 from shared.expressions.values import is_false
@@ -203,9 +205,11 @@ class Mapper:
             return None
         try:
             value = self._changed.get(record)
+            if is_number(value):
+                return unix_moment(value)
             moment = None if value is None else to_moment(value, self._change_notation)
             return None if moment is None else moment.astimezone(UTC)
-        except (FieldError, ExpressionError, OverflowError):
+        except (FieldError, ExpressionError, OverflowError, ValueError, OSError):
             return None
 
     def _unmapped(self, record: RawRecord) -> RawRecord:

@@ -2,6 +2,9 @@
 
 import re
 from datetime import UTC, date, datetime, tzinfo
+from decimal import Decimal
+
+from shared.expressions.exact import Number
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _DATETIME = re.compile(
@@ -67,3 +70,14 @@ def _plain_date(text: str) -> date:
     if not _DATE.fullmatch(text):
         raise ValueError("no ISO date")
     return date.fromisoformat(text)
+
+
+def unix_moment(number: Number) -> datetime:
+    """Seconds since 1970, or milliseconds where seconds would lie beyond the year 5138.
+
+    Raises OverflowError, ValueError or OSError beyond what a time can be.
+    """
+    seconds = Decimal(number)
+    if abs(seconds) >= 10**11:
+        seconds /= 1000
+    return datetime.fromtimestamp(float(seconds), UTC)

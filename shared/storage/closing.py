@@ -4,7 +4,7 @@ Everybody who may have done the last step calls `try_close`; whoever is last end
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.contracts.ids import Entity, RunId, RunStatus
 from shared.contracts.messages import RunRequested
@@ -16,6 +16,9 @@ from shared.storage.queries import load_queries
 from shared.storage.rows import RunHead, run_head
 
 _SQL = load_queries("shared.storage", "closing.sql")
+
+UNTIMED_OVERLAP = timedelta(hours=1)
+"""Records without a change time: the next read starts this much before the run, by our clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +135,16 @@ async def _end_complete(conn: Connection, run: RunHead, entity: Entity) -> None:
 
 
 async def _move_cursor(conn: Connection, run: RunHead, entity: Entity, newest: datetime | None, *, full: bool) -> None:
-    if newest is None or run.started_at is None:
+    if run.started_at is None:
         return
+    if newest is None:
+        mapping = run.mappings.get(entity)
+        if mapping is None or mapping.updated_at_path is not None:
+            return
+        newest = run.started_at - UNTIMED_OVERLAP
     # A change time ahead of our own clock would make the next read skip what changes until then.
-    await conn.execute(_SQL["move_cursor"], run.source_id, entity, run.user_id, min(newest, run.started_at), full)
+    until = min(newest, run.started_at)
+    await conn.execute(_SQL["move_cursor"], run.source_id, entity, run.user_id, until, full, run.id)
 
 
 async def _end_entity(

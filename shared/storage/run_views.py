@@ -100,7 +100,7 @@ def _view(head: Record, entities: list[Record]) -> RunView:
         trigger=head["trigger"],
         mode=head["mode"],
         status=head["status"],
-        waiting_on=rests["waiting_on"] if rests else None,
+        waiting_on=rests["waiting_on"] if rests else "broker" if head["unpublished"] else None,
         resume_at=rests["resume_at"] if rests else None,
         entities={
             row["entity"]: EntityView(

@@ -41,9 +41,8 @@ def _mapping(config: Mapping[str, Any], entity: Entity, rules: FieldMappings) ->
 
 
 def _supports_incremental(config: Mapping[str, Any], entity: Entity) -> bool:
-    """Asking for changes and knowing where to go on from: without either a read must be full."""
-    configured = JsonApiConfig.model_validate(config).entities[entity]
-    return configured.updated_since_param is not None and configured.updated_at_path is not None
+    """Only who can be asked for changes. Where to go on from, the records say (`updated_at_path`), else our clock."""
+    return JsonApiConfig.model_validate(config).entities[entity].updated_since_param is not None
 
 
 SPEC = ConnectorSpec(

@@ -81,7 +81,10 @@ where t.source_id = $1 and t.external_id = v.external_id and t.deleted_at is nul
 
 -- name: move_cursor
 insert into sync_cursors (source_id, entity, user_id, changed_until, last_full_at)
-values ($1, $2, $3, $4, case when $5 then now() end)
+select $1, $2, $3, $4, case when $5 then now() end
+from external_data_sources s join sync_runs r on r.source_id = s.id
+-- Whoever changed config or mapping meanwhile has forgotten the cursors: this read knows nothing of the new ones.
+where s.id = $1 and r.id = $6 and r.config = s.config and (r.mappings -> $2 ->> 'version')::int = s.mapping_version
 on conflict (source_id, entity) do update set
   changed_until = excluded.changed_until, last_full_at = coalesce(excluded.last_full_at, sync_cursors.last_full_at)
 

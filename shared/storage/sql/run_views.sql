@@ -1,6 +1,8 @@
 -- name: runs
 select r.id, r.source_id, r.source_type, r.trigger, r.mode, r.status, r.cache_hits, r.error_category, r.error_message,
-  r.error_hint, r.requested_at, r.started_at, r.finished_at
+  r.error_hint, r.requested_at, r.started_at, r.finished_at,
+  r.status = 'queued' and exists (
+    select from outbox o where o.run_id = r.id and o.created_at < now() - interval '2 seconds') as unpublished
 from sync_runs r
 where ($1::uuid is null or r.id = $1) and ($2::uuid is null or r.source_id = $2)
   and ($3::timestamptz is null or (r.requested_at, r.id) < ($3, $4::uuid))

@@ -22,6 +22,7 @@ from services.gateway.jwts import SecretTokenVerifier
 from services.gateway.service import GatewayService, listen
 from shared.clock import SystemClock
 from shared.connector_sdk.registry import discover_specs
+from shared.http.egress import EgressPolicy
 from shared.messaging.memory import MemoryBus
 from shared.sealing.keyring import KeyRing, generate_key
 from shared.sealing.symmetric import derive_webhook_keys
@@ -153,6 +154,7 @@ async def running_gateway(
             specs=discover_specs(),
             sealing=ring.public(),
             webhook_box=derive_webhook_keys(ring),
+            egress=EgressPolicy.parse("127.0.0.1:9999"),
             verifier=BearerVerifier(jwts or SecretTokenVerifier(SECRET, "authenticated"), database, SystemClock()),
             clock=SystemClock(),
             probe_timeout=probe_timeout,

@@ -284,3 +284,34 @@ async def test_what_can_only_be_a_broken_expression_is_refused(user: User, text:
     body = {"source_type": "json_api", "display_name": "x", "config": CONFIG, "credentials": CREDENTIALS}
     answer = await user.post("/api/sources", body | {"field_mappings": {"inventory": {"name": text}}})
     assert (answer.status, answer.body["category"]) == (422, "MAPPING_ERROR")
+
+
+async def test_a_vendors_key_is_not_saved_for_a_stranger(user: User) -> None:
+    body = {"source_type": "finale_inventory", "display_name": "x", "credentials": {"api_key": "k", "api_secret": "s"}}
+    for address, status in [
+        ("https://evil.example.com", 422),
+        ("http://127.0.0.1:9998", 422),
+        ("http://127.0.0.1:9999", 201),
+        ("https://app.finaleinventory.com", 201),
+    ]:
+        answer = await user.post("/api/sources", body | {"config": {"account": "acme", "base_url": address}})
+        assert answer.status == status, answer.text
+        if status == 422:
+            assert answer.body["errors"][0]["pointer"] == "/config/base_url"
+            assert "HEADRACE_EGRESS_ALLOW" in answer.body["hint"]
+    moved = await user.call(
+        "PATCH",
+        f"/api/sources/{answer.body['id']}",
+        {"config": {"account": "acme", "base_url": "https://evil.example.com"}, "credentials": body["credentials"]},
+    )
+    assert moved.status == 422
+
+
+async def test_a_run_whose_message_waits_for_the_broker_says_so(gateway: Gateway, user: User) -> None:
+    source = await user.add_source()
+    gateway.bus.faults.away = True
+    run = (await user.post(f"/api/sources/{source['id']}/sync")).body["run_id"]
+    assert (await user.get(f"/api/runs/{run}")).body["waiting_on"] is None
+    await gateway.admin.execute("update outbox set created_at = created_at - interval '3 seconds'")
+    shown = (await user.get(f"/api/runs/{run}")).body
+    assert (shown["status"], shown["waiting_on"]) == ("queued", "broker")

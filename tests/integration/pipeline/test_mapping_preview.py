@@ -18,6 +18,7 @@ from services.gateway.previewing import preview
 from services.gateway.problems import ProblemError
 from shared.clock import SystemClock
 from shared.connector_sdk.registry import discover_specs
+from shared.http.egress import EgressPolicy
 from shared.sealing.symmetric import derive_webhook_keys
 
 
@@ -30,6 +31,7 @@ def deps(pipeline: Pipeline) -> GatewayDeps:
         specs=discover_specs(),
         sealing=pipeline.ring.public(),
         webhook_box=derive_webhook_keys(pipeline.ring),
+        egress=EgressPolicy(),
         verifier=BearerVerifier(SecretTokenVerifier("x" * 40, "authenticated"), database, SystemClock()),
         clock=SystemClock(),
         probe_timeout=20,

@@ -369,6 +369,29 @@ async def test_a_read_that_saw_nothing_new_leaves_the_cursor(core: Core) -> None
     assert await cursor(core, source) == newest
 
 
+async def test_records_without_a_change_time_are_asked_for_from_an_hour_before_the_run(core: Core) -> None:
+    source = await core.source()
+    run = await core.start((await core.ask(source)).run_id, timed=False)
+
+    await core.read(run, items(1))
+
+    started = (await core.view(run)).started_at
+    assert started is not None
+    assert await cursor(core, source) == started - timedelta(hours=1)
+
+
+@pytest.mark.parametrize("change", ["config = '{\"a\": 1}'", "mapping_version = mapping_version + 1"])
+async def test_a_run_from_before_a_change_does_not_move_the_cursor(core: Core, change: str) -> None:
+    source = await core.source()
+    run = await core.running(source)
+    await core.admin.execute(f"update external_data_sources set {change} where id = $1", source)
+
+    await core.read(run, items(1), newest=datetime(2026, 1, 1, tzinfo=UTC))
+
+    assert (await core.view(run)).status == "succeeded"
+    assert await cursor(core, source) is None
+
+
 async def test_neither_a_failed_entity_nor_a_dry_run_moves_a_cursor(core: Core) -> None:
     source = await core.source()
     newest = datetime(2026, 1, 1, tzinfo=UTC)
