@@ -36,8 +36,8 @@ class CsvApiSource:
     def calls_per_page(self, entity: Entity) -> Mapping[str, int]:  # noqa: ARG002 - the port's signature
         return {"default": 1}
 
-    async def read_page(self, request: ReadRequest, cursor: Cursor) -> Page:
-        raise NotImplementedError(f"csv_api reads {request.entity} as a stream")
+    async def read_page(self, request: ReadRequest, cursor: Cursor) -> Page:  # noqa: ARG002 - the port's signature
+        raise AssertionError(f"csv_api reads {request.entity} as a stream")
 
     async def read_all(self, request: ReadRequest) -> AsyncGenerator[RawRecord | BadRecord, None]:
         config = self._entity(request.entity)

@@ -120,7 +120,7 @@ def _request(config: EntityConfig, target: Target, read: ReadRequest) -> Request
 def _pager(config: EntityConfig) -> Pager:
     match config.pagination:
         case NonePagination():
-            raise NotImplementedError("json_api reads an answer without pages as a stream")
+            raise AssertionError("json_api reads an answer without pages as a stream")
         case PagePagination() as paging:
             return NumberedPaging(
                 paging.page_param, paging.size_param, paging.page_size, start=paging.start, by_offset=False

@@ -72,7 +72,7 @@ class QuickBooksSource:
                 return await self._changed_orders(request.since)
 
     def read_all(self, request: ReadRequest) -> AsyncIterator[RawRecord]:
-        raise NotImplementedError(f"quickbooks reads {request.entity} in pages")
+        raise AssertionError(f"quickbooks reads {request.entity} in pages")
 
     async def check(self, entity: Entity) -> int:
         return len((await self._ask(TABLES[entity], size=_SAMPLE)).records)

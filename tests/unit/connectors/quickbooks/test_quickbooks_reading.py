@@ -33,7 +33,7 @@ class Answers:
         return Response(200, {"content-type": "application/json"}, body, request.url)
 
     async def stream(self, request: Request, *, on_headers: OnHeaders | None = None) -> AsyncGenerator[bytes, None]:
-        raise NotImplementedError(f"{request.url} is not streamed {on_headers}")
+        raise AssertionError(f"{request.url} is not streamed {on_headers}")
         yield b""
 
 
