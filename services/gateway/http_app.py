@@ -13,6 +13,7 @@ from services.gateway import problems
 from services.gateway.auth import Authentication
 from services.gateway.coalescing import Coalescer
 from services.gateway.deps import GatewayDeps
+from services.gateway.document import DocumentedApp
 from services.gateway.guards import BodyLimit, SecurityHeaders
 from services.gateway.pacing import RequestPace
 from services.gateway.problems import ProblemBody, UnexpectedErrors
@@ -53,7 +54,7 @@ def build_app(deps: GatewayDeps) -> FastAPI:
             with contextlib.suppress(asyncio.CancelledError):
                 await listener
 
-    app = FastAPI(
+    app = DocumentedApp(
         title="Headrace",
         version=_version(),
         lifespan=lifespan,
@@ -61,7 +62,7 @@ def build_app(deps: GatewayDeps) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
-        responses={"4XX": {"model": ProblemBody, "description": "A problem (RFC 9457), `application/problem+json`."}},
+        responses={"4XX": {"model": ProblemBody, "description": "A problem (RFC 9457)."}},
     )
     app.state.deps = deps
     app.state.run_watch = watch

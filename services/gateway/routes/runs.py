@@ -22,6 +22,7 @@ from shared.storage.database import Connection
 from shared.storage.run_views import RunView, list_runs, load_run
 
 router = APIRouter(prefix="/api/runs", tags=["runs"])
+_EVENTS: dict[str, dict[str, str]] = {"text/event-stream": {}}
 
 
 @router.get("")
@@ -46,7 +47,7 @@ async def show(run_id: RunId, identity: CurrentIdentity, deps: Deps) -> RunView:
         return await _run(conn, run_id)
 
 
-@router.get("/{run_id}/events", response_class=StreamingResponse)
+@router.get("/{run_id}/events", response_class=StreamingResponse, responses={200: {"content": _EVENTS}})
 async def events(run_id: RunId, identity: CurrentIdentity, deps: Deps, watch: Watch) -> StreamingResponse:
     """Server-sent events, each with the whole run as data: `snapshot`, then `progress`, `state`, and `finish` last."""
     async with deps.database.as_user(identity.user_id) as conn:

@@ -10,6 +10,7 @@ from services.gateway import webhook_secrets
 from services.gateway.auth import CurrentIdentity
 from services.gateway.coalescing import Coalescer
 from services.gateway.deps import Deps, GatewayDeps
+from services.gateway.document import raw_body
 from services.gateway.problems import FieldError, ProblemError, invalid, not_found
 from services.gateway.quickbooks_events import changes_by_realm
 from services.gateway.signatures import digest, generic_holds, intuit_holds
@@ -88,7 +89,7 @@ async def make_secret(
     return WebhookSecret(path=f"/webhooks/{source_id}", secret=secret)
 
 
-@router.post("/webhooks/{source_id}", status_code=202)
+@router.post("/webhooks/{source_id}", status_code=202, openapi_extra=raw_body(WebhookBody))
 async def generic(
     source_id: str,
     request: Request,
