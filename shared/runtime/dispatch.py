@@ -1,7 +1,9 @@
 """The outbox's publishing side: at once by whoever wrote the rows, by the relay if that failed."""
 
+import asyncio
+import contextlib
 from collections.abc import Sequence
-from typing import cast
+from typing import Final, cast
 
 import structlog
 
@@ -14,6 +16,9 @@ from shared.storage import outbox
 from shared.storage.closing import Closed
 from shared.storage.database import Connection, Database
 
+PATIENCE: Final = 0.6
+"""Seconds that one publish may take: who asked waits for it, and the relay sends what was not confirmed by then."""
+
 _log = structlog.get_logger()
 
 
@@ -23,9 +28,11 @@ async def dispatch(db: Database, bus: Bus, outbox_ids: Sequence[int]) -> None:
         return
     try:
         async with db.transaction() as conn:
-            await _publish(conn, bus, await outbox.take(conn, outbox_ids))
+            await _publish(conn, bus, await outbox.take(conn, outbox_ids), PATIENCE)
     except PlatformAwayError as error:
         _log.info("outbox row left to the relay", reason=error.message, rows=len(outbox_ids))
+    except TimeoutError:
+        _log.info("outbox row left to the relay", reason="the broker did not confirm in time", rows=len(outbox_ids))
 
 
 async def relay_once(db: Database, bus: Bus, *, older_than: float, limit: int = 200) -> int:
@@ -36,10 +43,11 @@ async def relay_once(db: Database, bus: Bus, *, older_than: float, limit: int = 
         return len(rows)
 
 
-async def _publish(conn: Connection, bus: Bus, rows: Sequence[outbox.OutboxRow]) -> None:
+async def _publish(conn: Connection, bus: Bus, rows: Sequence[outbox.OutboxRow], patience: float | None = None) -> None:
     # The rows stay locked until the broker has confirmed: a crash in between publishes twice, never not at all.
     for row in rows:
-        await bus.publish(cast("QueueName", row.queue), Message(row.kind, row.body))
+        async with asyncio.timeout(patience):
+            await bus.publish(cast("QueueName", row.queue), Message(row.kind, row.body))
     if rows:
         await outbox.remove(conn, [row.id for row in rows])
 
@@ -48,4 +56,6 @@ async def announce_closed(db: Database, bus: Bus, run_id: RunId, closed: Closed)
     """After a close: start the source's queued run, and tell whoever watches."""
     await dispatch(db, bus, closed.outbox_ids)
     if closed.entities_ended or closed.run_ended:
-        await bus.announce(Message(RunChanged.KIND, encode(RunChanged(run_id=run_id))))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await bus.announce(Message(RunChanged.KIND, encode(RunChanged(run_id=run_id))))

@@ -102,6 +102,10 @@ class Child:
     def tail(self) -> str:
         return " | ".join(self.log.read_text(errors="replace").splitlines()[-4:])
 
+    def send(self, number: signal.Signals) -> None:
+        """To its whole group."""
+        os.killpg(self._process.pid, number)
+
     def end(self, first: signal.Signals, seconds: float) -> None:
         """Signal the process, give it `seconds`, then end its whole group."""
         if self._process.poll() is None:

@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from servers.launching import (
@@ -31,8 +31,64 @@ log.file.level = warning
 """
 
 
+class Broker:
+    """One node whose process a test may stop and start again: same port, same data."""
+
+    def __init__(self, running: Running, launch: Callable[[], Child]) -> None:
+        self.url = running.url
+        self._running = running
+        self._launch = launch
+        self._child: Child | None = None
+
+    def start(self) -> None:
+        """Return when it answers."""
+        self._child = self._launch()
+
+    def stop(self) -> None:
+        """As a crash: what is not on disk is lost."""
+        if self._child is not None:
+            self._child.end(signal.SIGKILL, 5)
+        self._child = None
+
+    def freeze(self) -> None:
+        """It holds its connections and says nothing, until `thaw`."""
+        assert self._child is not None, "stopped"
+        self._child.send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._child is not None, "stopped"
+        self._child.send(signal.SIGCONT)
+
+    def end(self) -> None:
+        """Nothing of it is kept."""
+        self.stop()
+        self._running.end()
+
+    def lasting(self) -> Running:
+        """For who never stops it."""
+        return Running(self.url, self.end, self._running.control)
+
+
 def from_machine() -> Running:
     """The installed rabbitmq-server; a second node beside whatever runs already."""
+    return stoppable().lasting()
+
+
+def stoppable() -> Broker:
+    """A node of the test's own. Raises ServerUnavailableError where there is no rabbitmq-server on the machine."""
+    program, epmd = _programs()
+    found: list[Broker] = []
+
+    def start(ports: list[int]) -> Running:
+        found[:] = [_run(program, epmd, ports)]
+        return found[0].lasting()
+
+    on_free_ports(start, count=3)
+    return found[0]
+
+
+def _programs() -> tuple[Path, Path]:
+    """The broker's and epmd's."""
     # Debian's program on PATH is a wrapper that changes directory and user; below it is the plain one.
     plain = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
     program = plain if plain.exists() else shutil.which("rabbitmq-server")
@@ -41,7 +97,7 @@ def from_machine() -> Running:
     epmd = shutil.which("epmd") or next(map(str, sorted(Path("/usr/lib/erlang").glob("erts-*/bin/epmd"))), None)
     if epmd is None:
         raise ServerUnavailableError("no epmd (part of Erlang) on PATH")
-    return on_free_ports(lambda ports: _run(Path(program), Path(epmd), ports), count=3)
+    return Path(program), Path(epmd)
 
 
 def from_container() -> Running:
@@ -64,7 +120,7 @@ def from_container() -> Running:
     return Running(url, container.stop, control)
 
 
-def _run(program: Path, epmd: Path, ports: list[int]) -> Running:
+def _run(program: Path, epmd: Path, ports: list[int]) -> Broker:
     port, distribution, names = ports
     account = account_of("rabbitmq", "nobody")
     home = private_directory("rabbitmq", account)
@@ -94,21 +150,20 @@ def _run(program: Path, epmd: Path, ports: list[int]) -> Running:
     }
     # In the foreground and as our child: the one that a node starts by itself would outlive it.
     names_server = Child([epmd, "-address", "127.0.0.1", "-port", str(names)], home, account, environment)
-    broker: Child | None = None
 
     def end() -> None:
-        if broker is not None:
-            broker.end(signal.SIGKILL, 5)  # nothing of it is kept
         names_server.end(signal.SIGTERM, 5)
         remove(home)
 
-    try:
-        names_server.wait_until(lambda: listens(names))
-        broker = Child([program], home, account, environment)
-        broker.wait_until(lambda: says(port, _GREETING, _START))
-    except BaseException:
-        end()
-        raise
+    def launch() -> Child:
+        node = Child([program], home, account, environment)
+        try:
+            node.wait_until(lambda: says(port, _GREETING, _START))
+        except BaseException:
+            node.end(signal.SIGKILL, 5)  # nothing of it is kept
+            raise
+        return node
+
     # Beside the server; the one on PATH may be a wrapper that looks for another node's cookie.
     beside = program.parent / "rabbitmqctl"
 
@@ -117,7 +172,14 @@ def _run(program: Path, epmd: Path, ports: list[int]) -> Running:
             beside if beside.exists() else Path("rabbitmqctl"), arguments, stdin, home, account, environment
         )
 
-    return Running(f"amqp://guest:guest@127.0.0.1:{port}/", end, control)
+    broker = Broker(Running(f"amqp://guest:guest@127.0.0.1:{port}/", end, control), launch)
+    try:
+        names_server.wait_until(lambda: listens(names))
+        broker.start()
+    except BaseException:
+        broker.end()
+        raise
+    return broker
 
 
 def _control(

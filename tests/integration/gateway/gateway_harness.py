@@ -24,6 +24,7 @@ from shared.clock import SystemClock
 from shared.connector_sdk.registry import discover_specs
 from shared.http.egress import EgressPolicy
 from shared.messaging.memory import MemoryBus
+from shared.messaging.ports import Bus
 from shared.sealing.keyring import KeyRing, generate_key
 from shared.sealing.symmetric import derive_webhook_keys
 from shared.storage.database import open_database
@@ -141,9 +142,12 @@ async def running_gateway(
     jwts: TokenVerifier | None = None,
     allowed_origins: Sequence[str] = (),
     requests_per_minute: int = 100_000,
+    bus: Bus | None = None,
+    ring: KeyRing | None = None,
 ) -> AsyncIterator[Gateway]:
-    """Serves until the context ends, which checks that it ends in time."""
-    bus, ring = MemoryBus(), KeyRing.parse(generate_key("test"))
+    """Serves until the context ends, which checks that it ends in time. A `bus` that is given stays open."""
+    own = MemoryBus()
+    bus, ring = bus or own, ring or KeyRing.parse(generate_key("test"))
     async with (
         asyncpg.create_pool(database_url, min_size=1, max_size=2) as admin,
         open_database(database_url, role="headrace_gateway", max_size=8) as database,
@@ -165,9 +169,9 @@ async def running_gateway(
         stop = asyncio.Event()
         serving = asyncio.create_task(service.run(stop))
         try:
-            yield Gateway(service.url, deps, bus, admin, ring)
+            yield Gateway(service.url, deps, own, admin, ring)
         finally:
             stop.set()
             async with asyncio.timeout(5):
                 await serving
-            await bus.close()
+            await own.close()
