@@ -149,6 +149,7 @@ async def running_pipeline(
     ring: KeyRing | None = None,
     services: Sequence[str] = ("scheduler", "fetcher", "transformer", "writer"),
     stall_seconds: float = 120.0,
+    egress_allow: str = "127.0.0.0/8",
     registry: Registry | None = None,
 ) -> AsyncIterator[Pipeline]:
     """Everything started; stopped and drained at the end."""
@@ -169,7 +170,7 @@ async def running_pipeline(
         def resources(name: str) -> Resources:
             return Resources(bus, databases.get(name), redis, SystemClock(), metrics, secrets, redis_prefix)
 
-        settings = FetcherSettings(master_keys=ring.to_text(), egress_allow="127.0.0.0/8")
+        settings = FetcherSettings(master_keys=ring.to_text(), egress_allow=egress_allow)
         builders = {
             "scheduler": lambda: scheduler.build(
                 SchedulerSettings(tick_seconds=0.2, stall_seconds=stall_seconds), resources("scheduler")
