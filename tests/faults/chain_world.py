@@ -179,7 +179,7 @@ class ScriptedOpener:
         return self.source
 
     @asynccontextmanager
-    async def open(self, _sealed: Any, _entity: str, *, slot: str | None = None) -> AsyncIterator[Any]:  # noqa: ARG002
+    async def open(self, _sealed: Any, _entity: str, **_step: Any) -> AsyncIterator[Any]:
         yield SimpleNamespace(source=self.source, client=SimpleNamespace(calls=1, bytes_read=1))
 
 
