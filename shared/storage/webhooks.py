@@ -63,17 +63,20 @@ def _signer(row: Record, realm: str | None = None) -> Signer:
     return Signer(row["source_id"], row["user_id"], row["box"], tuple(row["entities"]), realm)
 
 
-async def deliver(conn: Connection, source_id: SourceId, user_id: UserId, digest: bytes) -> bool:
-    """False: a delivery with this digest (32 bytes) was taken before."""
-    return bool(await conn.fetchval(_SQL["deliver"], source_id, digest, user_id))
+async def deliver(
+    conn: Connection, source_id: SourceId, user_id: UserId, changes: Sequence[Change], digest: bytes
+) -> bool:
+    """Keep the changes of a delivery. False: one with this digest (32 bytes) was taken before, nothing is kept."""
+    return bool(await conn.fetchval(_SQL["deliver"], user_id, source_id, *_columns(changes), digest))
 
 
 async def add_changes(conn: Connection, source_id: SourceId, user_id: UserId, changes: Sequence[Change]) -> None:
     """Keep them until a run takes them."""
-    await conn.execute(
-        _SQL["add_events"],
-        user_id,
-        source_id,
+    await conn.execute(_SQL["add_events"], user_id, source_id, *_columns(changes))
+
+
+def _columns(changes: Sequence[Change]) -> tuple[list[str], list[str | None], list[str]]:
+    return (
         [change.entity for change in changes],
         [change.external_id for change in changes],
         [change.op for change in changes],

@@ -182,9 +182,10 @@ async def _keep(
 ) -> bool:
     """Store them and see to a run. False: a delivery with the digest `once` was taken before."""
     async with deps.database.for_tenant(signer.user_id) as conn:
-        if once is not None and not await webhooks.deliver(conn, signer.source_id, signer.user_id, once):
-            return False
-        if changes:
+        if once is not None:
+            if not await webhooks.deliver(conn, signer.source_id, signer.user_id, changes, once):
+                return False
+        elif changes:
             await webhooks.add_changes(conn, signer.source_id, signer.user_id, changes)
     if changes:
         coalescer.poke(signer.source_id, signer.user_id)

@@ -11,8 +11,15 @@ select source_id, user_id, box, entities from headrace_find_webhook($1)
 select source_id, user_id, box, entities, realm from headrace_find_app_webhooks($1)
 
 -- name: deliver
-insert into webhook_deliveries (source_id, digest, user_id) values ($1, $2, $3)
-on conflict do nothing returning true as first
+-- One statement: at hundreds of deliveries a second a round trip is what they wait for.
+with first as (
+  insert into webhook_deliveries (source_id, digest, user_id) values ($2, $6, $1) on conflict do nothing returning 1
+), kept as (
+  insert into webhook_events (user_id, source_id, entity, external_id, op)
+  select $1, $2, entity, external_id, op
+  from first, unnest($3::text[], $4::text[], $5::text[]) as e (entity, external_id, op)
+)
+select exists (select from first)
 
 -- name: add_events
 insert into webhook_events (user_id, source_id, entity, external_id, op)
