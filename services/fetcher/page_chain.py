@@ -72,9 +72,8 @@ class PageHandler:
             async with AsyncExitStack() as kept, kept_alive(self._db, due, self._clock) as life:
                 async with self._opener.open(sealed, due.entity, cursor=due.cursor, slot=due.slot) as opened:
                     try:
-                        harvest = await self._read(
-                            opened.source, due, ReadRequest(due.entity, verdict.since), life, kept
-                        )
+                        request = ReadRequest(due.entity, verdict.since, verdict.targets)
+                        harvest = await self._read(opened.source, due, request, life, kept)
                     except WholeReadNeededError:
                         await self._count_calls(run, due, opened)
                         await self._read_whole(due, verdict)
@@ -89,7 +88,7 @@ class PageHandler:
     async def _read(
         self, source: Source, due: FetchPage, request: ReadRequest, life: Life, kept: AsyncExitStack
     ) -> Harvest:
-        match source.shape(due.entity):
+        match "pages" if request.ids is not None else source.shape(due.entity):
             case "pages":
                 return PageHarvest(await source.read_page(request, due.cursor))
             case "spool":

@@ -67,28 +67,46 @@ class PlanHandler:
         offered = spec.entities(source.config)
         mappings: dict[Entity, EntityMapping] = {}
         plans: list[runs.EntityPlan] = []
-        for entity in await runs.entities_of(conn, head.id):
+        entities = await runs.entities_of(conn, head.id)
+        # A dry run writes nothing, so the events wait for one that does.
+        claims = {} if head.dry_run else await webhooks.claim_changes(conn, head.source_id, head.id, entities)
+        for entity in entities:
             if entity not in offered:
                 raise ConfigurationError(f"the source has no {entity}", hint="Add it to the source's config.")
             mapping = spec.mapping(source.config, entity, rules)
             mappings[entity] = mapping.model_copy(update={"version": source.mapping_version})
             cursor = source.cursors.get(entity)
+            claim = claims.get(entity)
+            targets = claim.ids if claim is not None and await self._targeted(conn, head, source, entity) else None
             incremental = (
-                head.mode == "incremental"
+                targets is None
+                and head.mode == "incremental"
                 and cursor is not None
                 and spec.supports_incremental(source.config, entity)
                 and not self._sweep_due(source.full_sync_every, cursor["last_full_at"])
+                # What is gone does not show among the changes: only a read of all tells.
+                and not (claim is not None and claim.deletes)
             )
             plans.append(
                 runs.EntityPlan(
                     entity=entity,
-                    mode="incremental" if incremental else "full",
+                    mode="full" if targets is None and not incremental else "incremental",
                     since=cursor["changed_until"] - OVERLAP if incremental and cursor is not None else None,
                     stable_paging=described.stable_paging(entity),
+                    targets=targets,
                 )
             )
-        await webhooks.claim_changes(conn, head.source_id, head.id, list(mappings))
         await runs.start_run(conn, head.id, head.source_id, source.config, mappings, tuple(plans))
+
+    async def _targeted(self, conn: Connection, head: RunHead, source: runs.PlanSource, entity: Entity) -> bool:
+        """Whether single ids may be read instead of the entity, whose first read is of all."""
+        spec = self._opener.connector(source.source_type).spec
+        if not head.targeted or not spec.supports_by_id(source.config, entity):
+            return False
+        if spec.supports_incremental(source.config, entity):
+            cursor = source.cursors.get(entity)
+            return cursor is not None and not self._sweep_due(source.full_sync_every, cursor["last_full_at"])
+        return await runs.was_read(conn, head.source_id, entity)
 
     def _sweep_due(self, every: str | None, last_full_at: datetime | None) -> bool:
         if every is None:

@@ -54,7 +54,7 @@ class Coalescer:
         entities = await webhooks.waiting_entities(conn, source_id)
         if not entities:
             return ()
-        ask = RunAsk(source_id, user_id, source.source_type, entities, "webhook")
+        ask = RunAsk(source_id, user_id, source.source_type, entities, "webhook", targeted=True)
         run = await request_run(conn, ask, merge=True)
         if run.created:
             await record(conn, user_id, Actor("webhook", str(source_id)), "run.requested", "run", run.run_id)

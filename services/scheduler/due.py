@@ -62,7 +62,7 @@ class DueSources:
         async with self._db.transaction() as conn:
             waiting = await webhooks.waiting_sources(conn, WEBHOOK_PATIENCE, BATCH)
             for each in waiting:
-                ask = RunAsk(each.source_id, each.user_id, each.source_type, each.entities, "webhook")
+                ask = RunAsk(each.source_id, each.user_id, each.source_type, each.entities, "webhook", targeted=True)
                 outbox_ids.extend((await request_run(conn, ask, merge=True)).outbox_ids)
         await dispatch(self._db, self._bus, outbox_ids)
         return len(waiting)

@@ -102,6 +102,9 @@ class ReadRequest:
 
     entity: Entity
     since: datetime | None
+    ids: tuple[str, ...] | None = None
+    """Read the records with these external ids and nothing else, by `read_page`, whatever the entity's shape is; an id
+    that the vendor knows no more is one of the page's deletions. Only where the spec `supports_by_id`."""
 
 
 Shape = Literal["pages", "spool"]

@@ -24,6 +24,10 @@ class RateLimit(BaseModel):
     concurrency: int | None = Field(default=None, ge=1, le=100)
 
 
+def _never(config: Mapping[str, Any], entity: Entity) -> bool:  # noqa: ARG001 - the field's signature
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectorSpec:
     """Everything about a connector that needs no I/O."""
@@ -49,6 +53,8 @@ class ConnectorSpec:
     """The complete mapping of an entity: id, filter and change time from the config, rules from the user or default."""
     supports_incremental: Callable[[Mapping[str, Any], Entity], bool]
     """Whether this config can read an entity from a point in time on."""
+    supports_by_id: Callable[[Mapping[str, Any], Entity], bool] = _never
+    """Whether this config can read single records by their external ids (`ReadRequest.ids`), as webhooks ask for."""
     vendor_origins: frozenset[str] | None = None
     """A vendor's own origins: credentials go elsewhere only where the operator lists it (HEADRACE_EGRESS_ALLOW).
     None: the user names the origins, as generic connectors do."""

@@ -36,6 +36,8 @@ class Fetch:
 
     mode: Mode
     since: datetime | None
+    targets: tuple[str, ...] | None = None
+    """Read these ids and nothing else."""
 
 
 Verdict = Drop | FollowUp | Fetch
@@ -96,7 +98,8 @@ async def judge(conn: Connection, message: FetchPage) -> Verdict:
         )
         if committed == page["batches"]:
             return FollowUp(follower(message, page["epoch"], page["next_cursor"]))
-    return Fetch(mode=fence["mode"], since=fence["since"])
+    targets = None if fence["targets"] is None else tuple(fence["targets"])
+    return Fetch(mode=fence["mode"], since=fence["since"], targets=targets)
 
 
 async def record(

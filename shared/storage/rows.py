@@ -22,6 +22,7 @@ class RunHead:
     mode: Mode
     force: bool
     dry_run: bool
+    targeted: bool
     status: RunStatus
     run_seq: int | None
     config: dict[str, Any] | None
@@ -41,6 +42,7 @@ def run_head(row: asyncpg.Record) -> RunHead:
         mode=row["mode"],
         force=row["force"],
         dry_run=row["dry_run"],
+        targeted=row["targeted"],
         status=row["status"],
         run_seq=row["run_seq"],
         config=row["config"],

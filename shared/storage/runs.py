@@ -31,6 +31,8 @@ class RunAsk:
     force: bool = False
     dry_run: bool = False
     run_id: RunId | None = None
+    targeted: bool = False
+    """Webhooks ask: only what changed has to be read. With any other ask beside it the run is whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,14 @@ async def request_run(conn: Connection, ask: RunAsk, *, merge: bool) -> Requeste
         return RequestedRun(active.get("running") or active["queued"], created=False, conflict=True)
     if "queued" in active:
         run_id = active["queued"]
-        await conn.execute(_SQL["widen_run"], run_id, ask.mode, ask.force, ask.dry_run)
+        await conn.execute(_SQL["widen_run"], run_id, ask.mode, ask.force, ask.dry_run, ask.targeted)
         await conn.execute(_SQL["insert_entities"], run_id, ask.user_id, list(ask.entities), ask.mode)
         return RequestedRun(run_id, created=False, conflict=False)
     run_id = ask.run_id or RunId(uuid4())
     await conn.execute(
         _SQL["insert_run"],
         run_id, ask.user_id, ask.source_id, ask.source_type, ask.trigger, ask.mode, ask.force, ask.dry_run,
+        ask.targeted,
     )  # fmt: skip
     await conn.execute(_SQL["insert_entities"], run_id, ask.user_id, list(ask.entities), ask.mode)
     outbox_id = await outbox.add(conn, ask.user_id, run_id, "requests", RunRequested(run_id=run_id))
@@ -117,6 +120,11 @@ async def another_is_running(conn: Connection, source_id: SourceId, run_id: RunI
     return await conn.fetchval(_SQL["other_running"], source_id, run_id) is not None
 
 
+async def was_read(conn: Connection, source_id: SourceId, entity: Entity) -> bool:
+    """Whether the entity has ever been read in full: before that, nothing else counts as its first read."""
+    return bool(await conn.fetchval(_SQL["was_read"], source_id, entity))
+
+
 async def entities_of(conn: Connection, run_id: RunId) -> tuple[Entity, ...]:
     """The entities that were asked for."""
     return tuple(row["entity"] for row in await conn.fetch(_SQL["entities_of"], run_id))
@@ -124,12 +132,13 @@ async def entities_of(conn: Connection, run_id: RunId) -> tuple[Entity, ...]:
 
 @dataclass(frozen=True, slots=True)
 class EntityPlan:
-    """How one entity is read in this run. `since` None: from the beginning."""
+    """How one entity is read in this run. `since` None: from the beginning. `targets`: these ids and nothing else."""
 
     entity: Entity
     mode: Mode
     since: datetime | None
     stable_paging: bool
+    targets: tuple[str, ...] | None = None
 
 
 async def start_run(
@@ -145,13 +154,25 @@ async def start_run(
     frozen = {entity: mapping.model_dump(mode="json") for entity, mapping in mappings.items()}
     await conn.execute(_SQL["start_run"], run_id, run_seq, dict(config), frozen)
     for plan in plans:
-        await conn.execute(_SQL["start_entity"], run_id, plan.entity, plan.mode, plan.since, plan.stable_paging)
+        targets = None if plan.targets is None else list(plan.targets)
+        await conn.execute(
+            _SQL["start_entity"], run_id, plan.entity, plan.mode, plan.since, plan.stable_paging, targets
+        )
 
 
 async def running_entities(conn: Connection, run_id: RunId) -> tuple[EntityPlan, ...]:
     """The entities of a run that have not ended."""
     rows = await conn.fetch(_SQL["running_entities"], run_id)
-    return tuple(EntityPlan(row["entity"], row["mode"], row["since"], row["stable_paging"]) for row in rows)
+    return tuple(
+        EntityPlan(
+            row["entity"],
+            row["mode"],
+            row["since"],
+            row["stable_paging"],
+            None if row["targets"] is None else tuple(row["targets"]),
+        )
+        for row in rows
+    )
 
 
 async def set_waiting(conn: Connection, run_id: RunId, entity: Entity, waiting_on: str, resume_at: datetime) -> None:

@@ -31,6 +31,21 @@ class Change:
     op: Literal["upsert", "delete"]
 
 
+MAX_TARGETS = 200
+"""Ids that are worth a read of their own; beyond, reading all that changed costs less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the events of one entity that a run has taken ask for."""
+
+    ids: tuple[str, ...] | None
+    """In their order. None: an event named none, or they are more than `MAX_TARGETS`, or a run before failed on them:
+    one id that always fails must not fail each run after."""
+    deletes: bool
+    """One of them says that something was deleted."""
+
+
 @dataclass(frozen=True, slots=True)
 class WaitingSource:
     """A source whose events nobody serves yet, and their entities."""
@@ -88,9 +103,21 @@ async def waiting_entities(conn: Connection, source_id: SourceId) -> tuple[Entit
     return tuple(row["entity"] for row in await conn.fetch(_SQL["waiting_entities"], source_id))
 
 
-async def claim_changes(conn: Connection, source_id: SourceId, run_id: RunId, entities: Sequence[Entity]) -> None:
-    """Give the waiting events of these entities to the run, which is about to read them."""
-    await conn.execute(_SQL["claim"], source_id, run_id, list(entities))
+async def claim_changes(
+    conn: Connection, source_id: SourceId, run_id: RunId, entities: Sequence[Entity]
+) -> dict[Entity, Claim]:
+    """Give the waiting events of these entities to the run, which is about to read them; what they are, by entity.
+
+    Events of the last day are given again where the run that took them failed to read the entity, or was cancelled.
+    """
+    rows = await conn.fetch(_SQL["claim"], source_id, run_id, list(entities), MAX_TARGETS)
+    return {
+        row["entity"]: Claim(
+            ids=tuple(row["ids"]) if row["named"] and not row["again"] and len(row["ids"]) <= MAX_TARGETS else None,
+            deletes=row["deletes"],
+        )
+        for row in rows
+    }
 
 
 async def waiting_sources(conn: Connection, older_than: float, limit: int) -> list[WaitingSource]:

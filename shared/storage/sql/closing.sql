@@ -17,7 +17,7 @@ where e.run_id = $1 and e.status = 'running'
 order by e.entity
 
 -- name: entity_states
-select entity, status, mode, stable_paging, quarantined, delete_proposal, error_category, error_message, error_hint
+select entity, status, mode, targets is not null as targeted, stable_paging, quarantined, delete_proposal, error_category, error_message, error_hint
 from sync_run_entities where run_id = $1 order by entity
 
 -- name: recount

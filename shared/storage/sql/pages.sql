@@ -5,7 +5,7 @@ select status = 'running' as open from sync_runs where id = $1 for share
 -- name: fence
 -- A statement of its own: beside the lock it would show the entity as it was before the wait for that lock.
 -- The lock on the entity keeps two first pages apart, which have no parent's row to meet at.
-select mode, since, status = 'running' as open from sync_run_entities where run_id = $1 and entity = $2 for no key update
+select mode, since, targets, status = 'running' as open from sync_run_entities where run_id = $1 and entity = $2 for no key update
 
 -- name: lock_pages
 -- The parent's, the page's and the follower's rows, always in this order.

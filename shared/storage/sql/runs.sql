@@ -8,8 +8,8 @@ select id, status from sync_runs where source_id = $1 and status in ('queued', '
 select id, source_id, status from sync_runs where id = $1
 
 -- name: insert_run
-insert into sync_runs (id, user_id, source_id, source_type, trigger, mode, force, dry_run)
-values ($1, $2, $3, $4, $5, $6, $7, $8)
+insert into sync_runs (id, user_id, source_id, source_type, trigger, mode, force, dry_run, targeted)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: insert_entities
 insert into sync_run_entities (run_id, entity, user_id, mode)
@@ -17,8 +17,9 @@ select $1, entity, $2, $4 from unnest($3::text[]) as entity
 on conflict (run_id, entity) do nothing
 
 -- name: widen_run
--- A dry run that a real ask joins becomes real: an accepted ask is not lost.
-update sync_runs set mode = case when $2 = 'full' then 'full' else mode end, force = force or $3, dry_run = dry_run and $4
+-- A dry run that a real ask joins becomes real, a targeted one that wants more becomes whole: an accepted ask is not lost.
+update sync_runs set mode = case when $2 = 'full' then 'full' else mode end, force = force or $3, dry_run = dry_run and $4,
+  targeted = targeted and $5
 where id = $1 and status = 'queued'
 
 -- name: start_run
@@ -37,8 +38,15 @@ from external_data_sources where id = $1 for no key update
 select entity, changed_until, last_full_at from sync_cursors where source_id = $1
 
 -- name: start_entity
-update sync_run_entities set status = 'running', mode = $3, since = $4, stable_paging = $5, progressed_at = now()
+update sync_run_entities set status = 'running', mode = $3, since = $4, stable_paging = $5, targets = $6,
+  progressed_at = now()
 where run_id = $1 and entity = $2 and status = 'queued'
+
+-- name: was_read
+-- Whether the entity has ever been read in full.
+select exists (
+  select from sync_runs r join sync_run_entities e on e.run_id = r.id
+  where r.source_id = $1 and not r.dry_run and e.entity = $2 and e.mode = 'full' and e.status in ('succeeded', 'partial'))
 
 -- name: lock_queued
 -- Read again once the source is locked: meanwhile another message may have started this run, or an ask widened it.
@@ -48,7 +56,7 @@ select * from sync_runs where id = $1 and status = 'queued' for no key update
 select id from sync_runs where source_id = $1 and status = 'running' and id <> $2
 
 -- name: running_entities
-select entity, mode, since, stable_paging from sync_run_entities where run_id = $1 and status = 'running' order by entity
+select entity, mode, since, stable_paging, targets from sync_run_entities where run_id = $1 and status = 'running' order by entity
 
 -- name: entities_of
 select entity from sync_run_entities where run_id = $1 order by entity
@@ -66,7 +74,7 @@ update sync_run_entities set waiting_on = null, resume_at = null, progressed_at 
 where run_id = $1 and entity = $2 and status = 'running' returning true
 
 -- name: read_whole
-update sync_run_entities set mode = 'full', since = null, progressed_at = now()
+update sync_run_entities set mode = 'full', since = null, targets = null, progressed_at = now()
 where run_id = $1 and entity = $2 and status = 'running'
 
 -- name: count_calls

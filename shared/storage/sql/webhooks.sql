@@ -29,8 +29,24 @@ select $1, $2, entity, external_id, op from unnest($3::text[], $4::text[], $5::t
 select distinct e.entity from webhook_events e where e.source_id = $1 and e.run_id is null order by 1
 
 -- name: claim
--- Whatever the run reads, it reads now: each waiting event of its entities is served by it.
-update webhook_events set run_id = $2 where source_id = $1 and run_id is null and entity = any($3::text[])
+-- Whatever the run reads, it reads now: each waiting event of its entities is served by it, and so is each that a run
+-- took within the last day whose read of the entity came to nothing. Of one id, one row; of more than $4, one too many.
+with failed as (
+  select e.id from webhook_events e join sync_run_entities f on f.run_id = e.run_id and f.entity = e.entity
+  where e.source_id = $1 and e.run_id is not null and e.entity = any($3::text[])
+    and e.received_at > now() - interval '1 day' and f.status in ('failed', 'cancelled')
+), claimed as (
+  update webhook_events w set run_id = $2
+  from (select id, false as again from webhook_events where source_id = $1 and run_id is null and entity = any($3::text[])
+        union all select id, true from failed) t
+  where w.id = t.id returning w.entity, w.external_id, w.op, t.again
+), ids as (
+  select entity, external_id, row_number() over (partition by entity order by external_id) as place
+  from (select distinct entity, external_id from claimed where external_id is not null) d
+)
+select c.entity, bool_and(c.external_id is not null) as named, bool_or(c.again) as again, bool_or(c.op = 'delete') as deletes,
+  array(select i.external_id from ids i where i.entity = c.entity and i.place <= $4 + 1 order by i.place) as ids
+from claimed c group by c.entity
 
 -- name: waiting_sources
 select s.id, s.user_id, s.source_type, array_agg(distinct e.entity order by e.entity) as entities
