@@ -16,6 +16,7 @@ from shared.connector_sdk.paging import (
 )
 from shared.connector_sdk.protocol import BadRecord, Client, Connector, Page, ReadRequest, Request, Shape
 from shared.connector_sdk.spec import ConnectorSpec
+from shared.connectors.json_api import by_id
 from shared.connectors.json_api.config import (
     CursorPagination,
     EntityConfig,
@@ -31,7 +32,7 @@ from shared.connectors.json_api.spec import SPEC
 from shared.connectors.json_api.whole import read_whole
 from shared.contracts.ids import Entity
 from shared.contracts.messages import Cursor, RawRecord
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, HeadraceError
 
 SAMPLE_RECORDS = 50
 """Records that a test of a source without pages reads before it hangs up."""
@@ -55,6 +56,8 @@ class JsonApiSource:
 
     async def read_page(self, request: ReadRequest, cursor: Cursor) -> Page:
         config = self._entity(request.entity)
+        if request.ids is not None:
+            return await self._read_one(config, request.ids, int(cursor or 0))
         pager = _pager(config)
         target = pager.target(cursor)
         response = await self._client.send(_request(config, target, request))
@@ -66,6 +69,30 @@ class JsonApiSource:
             next_cursor=pager.following(cursor, answer),
             bytes=len(response.body),
             total=announced_total(body, response.headers),
+        )
+
+    async def _read_one(self, config: EntityConfig, ids: tuple[str, ...], at: int) -> Page:
+        """A page is one id, and the cursor the place among them: each call is a step, and paid for, by itself."""
+        external_id = ids[at]
+        following = at + 1 if at + 1 < len(ids) else None
+        if config.by_id_url is None:
+            raise ConfigurationError("by_id_url is not configured", hint="Add it, or sync the source.")
+        headers = {"Accept": "application/json"} | config.headers
+        try:
+            response = await self._client.send(
+                Request("GET", by_id.address(config.by_id_url, external_id), headers=headers)
+            )
+        except HeadraceError as error:
+            if error.status not in by_id.GONE:
+                raise
+            return Page(records=[], next_cursor=following, bytes=0, deletions=(external_id,))
+        body = parse_json(response.body, response.headers.get("content-type", ""))
+        record = by_id.record_of(body, config, external_id)
+        return Page(
+            records=[] if record is None else [record],
+            next_cursor=following,
+            bytes=len(response.body),
+            deletions=(external_id,) if record is None else (),
         )
 
     async def read_all(self, request: ReadRequest) -> AsyncGenerator[RawRecord | BadRecord, None]:

@@ -45,6 +45,10 @@ def _supports_incremental(config: Mapping[str, Any], entity: Entity) -> bool:
     return JsonApiConfig.model_validate(config).entities[entity].updated_since_param is not None
 
 
+def _supports_by_id(config: Mapping[str, Any], entity: Entity) -> bool:
+    return JsonApiConfig.model_validate(config).entities[entity].by_id_url is not None
+
+
 SPEC = ConnectorSpec(
     source_type="json_api",
     title="JSON API",
@@ -59,4 +63,5 @@ SPEC = ConnectorSpec(
     account=_account,
     mapping=_mapping,
     supports_incremental=_supports_incremental,
+    supports_by_id=_supports_by_id,
 )
