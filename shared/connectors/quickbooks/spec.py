@@ -44,6 +44,10 @@ def _supports_incremental(config: Mapping[str, Any], entity: Entity) -> bool:  #
     return True
 
 
+def _supports_by_id(config: Mapping[str, Any], entity: Entity) -> bool:  # noqa: ARG001 - as above
+    return True
+
+
 def _oauth(config: Mapping[str, Any]) -> OAuthApp:
     parsed = QuickBooksConfig.model_validate(config)
     return OAuthApp(title=TITLE, client_id=parsed.client_id, token_url=parsed.tokens, account=parsed.account)
@@ -63,6 +67,7 @@ SPEC = ConnectorSpec(
     account=_account,
     mapping=_mapping,
     supports_incremental=_supports_incremental,
+    supports_by_id=_supports_by_id,
     vendor_origins=frozenset(origin(parse_url(address)) for address in (*API.values(), TOKEN_URL)),
     oauth=_oauth,
 )

@@ -32,6 +32,13 @@ def select(
     return f"SELECT * FROM {table}{where} ORDERBY Id STARTPOSITION 1 MAXRESULTS {size}"  # noqa: S608
 
 
+def select_ids(table: Table, ids: Sequence[str]) -> str:
+    """The records with these ids, at most `PAGE` of them; of lists the inactive ones too."""
+    active = "Active IN (true, false) AND " if table in _LISTS else ""
+    wanted = ", ".join(map(_quoted, ids))
+    return f"SELECT * FROM {table} WHERE {active}Id IN ({wanted}) ORDERBY Id STARTPOSITION 1 MAXRESULTS {PAGE}"  # noqa: S608 - as above
+
+
 def moment(when: datetime) -> str:
     """A time as the vendor reads it; cut to the second, so rather earlier than later."""
     return when.astimezone(UTC).replace(microsecond=0).isoformat()

@@ -53,6 +53,11 @@ async def read(client: Answers, entity: Entity, cursor: str | None = None, since
     return await source.read_page(ReadRequest(entity, since), cursor)
 
 
+async def read_ids(client: Answers, ids: tuple[str, ...], cursor: int | None = None) -> Page:
+    source = CONNECTOR.open({"client_id": "a", "realm_id": "1"}, client)
+    return await source.read_page(ReadRequest("purchase_orders", None, ids), cursor)
+
+
 async def test_a_page_that_was_cut_by_the_vendor_is_not_the_last() -> None:
     page = await read(Answers(found("Vendor", "1", "2", total=5)), "vendors")
     assert page.next_cursor == "all:2"
@@ -135,3 +140,25 @@ async def test_terms_without_a_name_are_looked_up_once() -> None:
     page = await read(client, "vendors")
     assert [record["TermRef"]["name"] for record in page.records] == ["Net 30", "Net 30"]
     assert len(client.asked) == 2
+
+
+async def test_ids_are_asked_for_fifty_at_once_and_what_is_not_found_is_gone() -> None:
+    ids = tuple(str(number) for number in range(1, 71))
+    client = Answers(found("PurchaseOrder", *ids[:49]), found("PurchaseOrder"))
+    first = await read_ids(client, ids)
+    assert (len(first.records), first.deletions, first.next_cursor) == (49, ("50",), 50)
+    assert first.changed_until is None, "a few ids say nothing about the changes of others"
+    last = await read_ids(client, ids, 50)
+    assert (last.records, last.deletions, last.next_cursor) == ([], ids[50:], None)
+    assert [statement.count("'") for statement in client.asked] == [100, 40]
+
+
+async def test_an_id_stays_a_value_of_the_statement() -> None:
+    client = Answers(found("PurchaseOrder"))
+    assert (await read_ids(client, ("1') OR ('1",))).deletions == ("1') OR ('1",)
+    assert "Id IN ('1\\') OR (\\'1')" in client.asked[0]
+
+
+async def test_records_that_nobody_asked_for_are_refused() -> None:
+    with pytest.raises(DataError, match="not asked for"):
+        await read_ids(Answers(found("PurchaseOrder", "1", "2")), ("1",))
