@@ -1,5 +1,6 @@
 """The fetcher's composition root."""
 
+from services.fetcher.consenting import ConsentHandler
 from services.fetcher.hooks import FetcherHooks
 from services.fetcher.key_check import KeyCheck
 from services.fetcher.opening import SourceOpener
@@ -10,7 +11,7 @@ from services.fetcher.sampling import SampleHandler
 from services.fetcher.settings import FetcherSettings
 from shared.connector_sdk.registry import Registry, discover
 from shared.connector_sdk.token_keeper import TokenKeeper
-from shared.contracts.messages import SampleRequested
+from shared.contracts.messages import ConsentRequested, SampleRequested
 from shared.coordination.gate import SlotGate
 from shared.coordination.limiter import RedisRateLimiter
 from shared.errors import StartupError
@@ -66,12 +67,14 @@ def build(settings: FetcherSettings, resources: Resources, registry: Registry | 
 
 
 def _probing(db: Database, opener: SourceOpener) -> Handler:
-    """Tests and samples share the queue of those who wait for an answer."""
-    probes, samples = ProbeHandler(db, opener), SampleHandler(db, opener)
+    """Tests, samples and consents share the queue of those who wait for an answer."""
+    probes, samples, consents = ProbeHandler(db, opener), SampleHandler(db, opener), ConsentHandler(db, opener)
 
     async def handle(message: Message) -> Message:
         if message.kind == SampleRequested.KIND:
             return await samples.on_sample_requested(message)
+        if message.kind == ConsentRequested.KIND:
+            return await consents.on_consent_requested(message)
         return await probes.on_probe_requested(message)
 
     return handle

@@ -11,25 +11,28 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.fetcher.budget import budgets_of, step_budget
 from shared.connector_sdk.access import Access, TokenAccess
-from shared.connector_sdk.credentials import Credentials, Secrets, apply
+from shared.connector_sdk.credentials import Credentials, Secrets, apply, canonical, credentials_set
 from shared.connector_sdk.metered import MeteredClient
 from shared.connector_sdk.oauth import OAuthCredentials, OAuthGrant, reconnect_hint
 from shared.connector_sdk.protocol import Connector, OnHeaders, Request, Response, Source, UnevenSource
 from shared.connector_sdk.registry import Registry
 from shared.connector_sdk.spec import ConnectorSpec, RateLimit
+from shared.connector_sdk.token_endpoint import redeem
 from shared.connector_sdk.token_keeper import TokenKeeper
-from shared.contracts.ids import Entity
+from shared.contracts.ids import Entity, SourceId
 from shared.contracts.messages import Cursor, encode_json
 from shared.coordination.gate import SlotGate
-from shared.errors import AuthenticationError, ConfigurationError, EgressRefusedError
+from shared.errors import AuthenticationError, ConfigurationError, EgressRefusedError, UnusableBodyError
 from shared.http.client import HttpClient
 from shared.http.egress import HINT
 from shared.observability.secrets import SecretRegistry
 from shared.sealing.boxes import Context
 from shared.sealing.fingerprints import FingerprintKey
 from shared.sealing.keyring import KeyRing
+from shared.storage.consents import SealedCode
 from shared.storage.database import Database
 from shared.storage.sealed_sources import SealedSource
+from shared.storage.sources import SealedCredentials
 
 
 class NoCalls:
@@ -127,6 +130,32 @@ class SourceOpener:
                 with access as secrets:
                     client = MeteredClient(self._http, secrets, budget)
                     yield OpenSource(connector.open(sealed.config, client), client)
+
+    async def redeem(self, code: SealedCode) -> SealedCredentials:
+        """The source's credentials with the refresh token that the code is good for, sealed again.
+
+        Raises what `token_endpoint.redeem` does, SealError and ConfigurationError.
+        """
+        sealed = code.source
+        connector = self.connector(sealed.source_type)
+        spec = connector.spec
+        validated(spec.config, sealed.config, "config")
+        self._check_origins(spec, sealed.config)
+        if spec.oauth is None:
+            raise ConfigurationError(f"{spec.title} has no consents")
+        app, origins = spec.oauth(sealed.config), spec.origins(sealed.config)
+        plain = self._plain(connector, sealed)
+        text = self._ring.open(code.box, Context(sealed.user_id, SourceId(code.id), origins)).decode()
+        with self._secrets.guarding([*_texts(plain), text]):
+            credentials = validated(spec.credentials, plain, "credentials")
+            assert isinstance(credentials, OAuthCredentials)
+            secret = credentials.client_secret.get_secret_value()
+            reply = await redeem(self._http, app, secret, text, code.redirect_uri)
+            if reply.refresh_token is None:
+                raise UnusableBodyError(f"{app.title} signed us in without a refresh token")
+            renewed = {**plain, "refresh_token": reply.refresh_token}
+            box = self._ring.public().seal(canonical(renewed), Context(sealed.user_id, sealed.box_id, origins))
+        return SealedCredentials({**box}, credentials_set(renewed))
 
     def _access(
         self, spec: ConnectorSpec, sealed: SealedSource, credentials: Credentials | OAuthCredentials

@@ -1,4 +1,4 @@
-"""The door: everything below /api/ is refused without a proof of who calls."""
+"""The door: everything below /api/, and the start of a consent, is refused without a proof of who calls."""
 
 from typing import Annotated
 
@@ -14,12 +14,14 @@ from services.gateway.sessions import CSRF_HEADER, Sessions, is_forged
 from shared.errors import PlatformAwayError
 
 PROTECTED = "/api/"
+_CONSENT = "/oauth/quickbooks/start"
+"""A browser is sent there, so it is not below /api/; who comes back is proven by the consent itself."""
 _SIGN_IN = "/api/session"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Authentication:
-    """Guards every path below /api/, also of routes to come: a new route cannot forget to ask."""
+    """Guards every path below /api/, also of routes to come: a new route cannot forget to ask. And consents' start."""
 
     def __init__(self, app: ASGIApp, verifier: TokenVerifier, sessions: Sessions) -> None:
         self._app = app
@@ -27,7 +29,7 @@ class Authentication:
         self._sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(PROTECTED):
+        if scope["type"] == "http" and (scope["path"].startswith(PROTECTED) or scope["path"] == _CONSENT):
             try:
                 identity = await self._admitted(scope)
             except ProblemError as problem:

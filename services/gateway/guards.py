@@ -8,7 +8,7 @@ from services.gateway.problems import ProblemError
 MAX_BODY_BYTES = 1024 * 1024
 
 _NO_CONTENT_AT_ALL = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-_PAGES = ("/", "/docs")
+_PAGES = ("/", "/docs", "/oauth/quickbooks/callback")
 _PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )

@@ -22,6 +22,7 @@ from services.gateway.routes import (
     connectors,
     dead_letters,
     mappings,
+    oauth,
     operations,
     pages,
     quarantine,
@@ -81,6 +82,7 @@ def build_app(deps: GatewayDeps) -> FastAPI:
         dead_letters,
         session,
         operations,
+        oauth,
         pages,
     ):
         app.include_router(module.router)

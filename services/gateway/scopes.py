@@ -8,6 +8,8 @@ from shared.storage.api_tokens import Scope
 
 _SYNC: Final = re.compile(r"/api/(sources/[^/]+/(sync|test)|external/sync|runs/[^/]+/(cancel|retry))")
 _ADMIN: Final = "/api/ops/"
+_CONSENT: Final = "/oauth/"
+"""A GET, but it ends in new credentials."""
 _PEOPLE_ONLY: Final = ("/api/tokens", "/api/session")
 """A token makes no tokens: a stolen one could outlive its end."""
 
@@ -16,6 +18,8 @@ def needed_scope(method: str, path: str) -> Scope | None:
     """None: only for people who signed in."""
     if any(path == prefix or path.startswith(prefix + "/") for prefix in _PEOPLE_ONLY):
         return None
+    if path.startswith(_CONSENT):
+        return "write"
     if path.startswith(_ADMIN):
         return "admin"
     if method in ("GET", "HEAD"):

@@ -1,6 +1,5 @@
 """Making and changing sources: what a request becomes in the database, credentials sealed on the way."""
 
-import json
 from dataclasses import replace
 from datetime import datetime
 from uuid import uuid4
@@ -9,7 +8,7 @@ from services.gateway.deps import GatewayDeps
 from services.gateway.models import SourceCreate, SourcePatch
 from services.gateway.problems import FieldError, invalid, not_found
 from services.gateway.source_rules import JsonObject, check_addresses, check_mappings, check_source, spec_of
-from shared.connector_sdk.credentials import credentials_set
+from shared.connector_sdk.credentials import canonical, credentials_set
 from shared.connector_sdk.spec import RateLimit
 from shared.contracts.ids import SourceId, UserId
 from shared.contracts.schedule import next_after
@@ -81,9 +80,8 @@ async def change_source(
 
 
 def seal(deps: GatewayDeps, context: Context, credentials: JsonObject) -> SealedCredentials:
-    """Close credentials for the fetcher. In one canonical spelling: equal ones share an account's budget."""
-    plain = json.dumps(credentials, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    return SealedCredentials(dict(deps.sealing.seal(plain, context)), credentials_set(credentials))
+    """Close credentials for the fetcher."""
+    return SealedCredentials(dict(deps.sealing.seal(canonical(credentials), context)), credentials_set(credentials))
 
 
 def _planned(current: SourceView, patch: SourcePatch, now: datetime) -> SourceValues:

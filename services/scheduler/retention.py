@@ -1,6 +1,6 @@
 """What nobody needs any more goes."""
 
-from shared.storage import webhooks
+from shared.storage import consents, webhooks
 from shared.storage.database import Database
 from shared.storage.oauth_grants import forget_unused
 from shared.storage.queries import load_queries
@@ -20,3 +20,4 @@ async def forget(db: Database) -> None:
         await webhooks.forget_old(conn)
         await forget_codes(conn)
         await forget_unused(conn)
+        await consents.forget_old(conn)

@@ -1,6 +1,7 @@
 """How a source proves who it is: credential forms as models, and what each adds to a call. Pure."""
 
 import base64
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -39,6 +40,11 @@ def credentials_set(credentials: Mapping[str, Any]) -> list[str]:
     """Names, never values, of the secrets in credentials as the API took them; an api_key's place is no secret."""
     plain = {"type", "header", "query"} if credentials.get("type") == "api_key" else {"type"}
     return sorted(name for name, value in credentials.items() if name not in plain and value not in (None, "", {}))
+
+
+def canonical(credentials: Mapping[str, Any]) -> bytes:
+    """What is sealed: one spelling, so that equal credentials share an account's budget."""
+    return json.dumps(credentials, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def header_name(name: str) -> str:

@@ -20,6 +20,10 @@ class OAuthApp:
     token_url: str
     account: str
     """Whose tokens these are, as the budget names it; empty while nobody has consented yet."""
+    consent_url: str = ""
+    """The page where a person consents; empty: consents are given elsewhere."""
+    scope: str = ""
+    """What the page asks for."""
 
 
 @runtime_checkable

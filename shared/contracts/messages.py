@@ -213,6 +213,25 @@ class PreviewReply(MessageModel):
     results: list[MappedSample]
 
 
+class ConsentRequested(MessageModel):
+    """Exchange the code that a consent brought. The code is sealed in the row `consent_id`."""
+
+    KIND: ClassVar[str] = "consent.requested"
+
+    consent_id: UUID
+
+
+class ConsentReply(MessageModel):
+    """Whether the source is connected now, or why it is not."""
+
+    KIND: ClassVar[str] = "consent.reply"
+
+    ok: bool
+    category: Category | None = None
+    message: str
+    hint: str | None = None
+
+
 class RunChanged(MessageModel):
     """Event for whoever watches: this run's counters or state changed. Carries no data; read the run."""
 
@@ -233,6 +252,8 @@ MESSAGES: tuple[type[MessageModel], ...] = (
     SampleReply,
     PreviewRequested,
     PreviewReply,
+    ConsentRequested,
+    ConsentReply,
     RunChanged,
 )
 

@@ -12,6 +12,7 @@ _OURS = (
     "sync_pages", "sync_batches", "sync_keys_seen", "sync_misses", "outbox", "dead_letters", "quarantined_records",
     "inventory", "vendors", "purchase_orders", "purchase_order_lines", "idempotency_keys", "api_tokens", "audit_log",
     "webhook_secrets", "webhook_deliveries", "webhook_events", "sign_in_codes", "sealing_keys", "oauth_grants",
+    "oauth_states", "oauth_codes",
 )  # fmt: skip
 _LOCK = 7_236_411_947
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")

@@ -10,14 +10,11 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from services.gateway.asking import bus_ready
 from services.gateway.deps import Deps
 from services.gateway.models import Readiness
+from services.gateway.plain_page import page
 
 router = APIRouter(include_in_schema=False)
 
 READY_SECONDS = 3.0
-_STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
-    "code{background:#f2f2f2;padding:.1em .3em}h3{margin:1.5rem 0 .2rem}dt{font-family:monospace}.verb{font-weight:700}"
-)
 
 
 @router.get("/healthz")
@@ -45,7 +42,7 @@ async def _database_ready(deps: Deps) -> bool:
 @router.get("/")
 async def front() -> HTMLResponse:
     """Where to go from here."""
-    return _page(
+    return page(
         "Headrace",
         '<p>This is the Headrace gateway. <a href="/docs">Documentation of the API</a>, '
         '<a href="/openapi.json">OpenAPI</a>, <a href="/healthz">health</a>, <a href="/readyz">readiness</a>.</p>',
@@ -63,7 +60,7 @@ async def docs(request: Request) -> HTMLResponse:
     for path, operations in schema["paths"].items():
         for verb, operation in operations.items():
             parts.append(_operation(verb, path, operation))
-    return _page("Headrace API", "".join(parts))
+    return page("Headrace API", "".join(parts))
 
 
 def _operation(verb: str, path: str, operation: dict[str, Any]) -> str:
@@ -84,10 +81,3 @@ def _shape(schema: dict[str, Any]) -> str:
     """The name of a body's model."""
     choices = [schema, *schema.get("anyOf", ())]
     return next((each["$ref"].rsplit("/", 1)[-1] for each in choices if "$ref" in each), "")
-
-
-def _page(title: str, content: str) -> HTMLResponse:
-    return HTMLResponse(
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>{content}</body></html>"
-    )

@@ -16,6 +16,7 @@ API: Final = {
 TOKEN_URL: Final = "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer"  # noqa: S105 - an address, no secret
 """Intuit documentation, OAuth 2.0: for exchange and refresh, in both environments."""
 AUTHORIZE_URL: Final = "https://appcenter.intuit.com/connect/oauth2"
+"""Intuit documentation, OAuth 2.0: the consent page, of both environments (the discovery documents agree)."""
 SCOPE: Final = "com.intuit.quickbooks.accounting"
 """The only accounting scope; there is none that only reads (Intuit documentation, scopes)."""
 
@@ -49,6 +50,12 @@ class QuickBooksConfig(ConfigModel):
     def tokens(self) -> str:
         """Where tokens are refreshed."""
         return self.token_url or TOKEN_URL
+
+    @property
+    def consent_page(self) -> str:
+        """Where a person consents: at the vendor's, or beside the tokens of whatever stands in for it."""
+        beside = origin(parse_url(self.tokens))
+        return AUTHORIZE_URL if beside == origin(parse_url(TOKEN_URL)) else f"{beside}/connect/oauth2"
 
     @property
     def account(self) -> str:

@@ -1,6 +1,6 @@
 """The declaration of `quickbooks`: QuickBooks Online, accounting API v3. Pure.
 
-What a consent must store (README.md, "Connecting"): `config.realm_id` from the redirect, and in the sealed credentials
+What a consent stores (README.md, "Connecting"): `config.realm_id` from the redirect, and in the sealed credentials
 `refresh_token` from the exchange of its code, beside the `client_secret` that was there.
 """
 
@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from shared.connector_sdk.oauth import OAuthApp
 from shared.connector_sdk.spec import ConnectorSpec, RateLimit
-from shared.connectors.quickbooks.config import API, TOKEN_URL, QuickBooksConfig, QuickBooksCredentials
+from shared.connectors.quickbooks.config import API, SCOPE, TOKEN_URL, QuickBooksConfig, QuickBooksCredentials
 from shared.connectors.quickbooks.mapping import DEFAULT_MAPPINGS, entity_mapping
 from shared.contracts.ids import ENTITIES, Entity
 from shared.contracts.mapping import EntityMapping, FieldMappings
@@ -50,7 +50,14 @@ def _supports_by_id(config: Mapping[str, Any], entity: Entity) -> bool:  # noqa:
 
 def _oauth(config: Mapping[str, Any]) -> OAuthApp:
     parsed = QuickBooksConfig.model_validate(config)
-    return OAuthApp(title=TITLE, client_id=parsed.client_id, token_url=parsed.tokens, account=parsed.account)
+    return OAuthApp(
+        title=TITLE,
+        client_id=parsed.client_id,
+        token_url=parsed.tokens,
+        account=parsed.account,
+        consent_url=parsed.consent_page,
+        scope=SCOPE,
+    )
 
 
 SPEC = ConnectorSpec(
