@@ -6,7 +6,11 @@ from services.gateway.settings import GatewaySettings
 from shared.config import load
 from shared.errors import StartupError
 
-GOOD = {"HEADRACE_JWT_SECRET": "q8Zk2vJx0mT5rYb7nW4sLd9cHf3gPa6e", "HEADRACE_SEAL_KEYS": "kid:key"}
+GOOD = {
+    "HEADRACE_JWT_SECRET": "q8Zk2vJx0mT5rYb7nW4sLd9cHf3gPa6e",
+    "HEADRACE_SEAL_KEYS": "kid:key",
+    "HEADRACE_WEBHOOK_KEYS": "kid:key",
+}
 
 
 def test_defaults() -> None:
@@ -30,3 +34,15 @@ def test_a_weak_secret_is_refused_and_not_quoted(secret: str) -> None:
         load(GatewaySettings, GOOD | {"HEADRACE_JWT_SECRET": secret})
     assert "HEADRACE_JWT_SECRET" in refused.value.message
     assert not secret or secret not in refused.value.message
+
+
+@pytest.mark.parametrize("missing", ["HEADRACE_SEAL_KEYS", "HEADRACE_WEBHOOK_KEYS", "HEADRACE_JWT_SECRET"])
+def test_what_is_missing_is_named(missing: str) -> None:
+    with pytest.raises(StartupError) as refused:
+        load(GatewaySettings, {name: text for name, text in GOOD.items() if name != missing})
+    assert missing in refused.value.message
+
+
+def test_a_secret_or_a_key_set_but_not_both() -> None:
+    with pytest.raises(StartupError, match="exactly one"):
+        load(GatewaySettings, GOOD | {"HEADRACE_JWKS_URL": "https://example.com/jwks.json"})
