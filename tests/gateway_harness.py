@@ -144,6 +144,7 @@ async def running_gateway(
     requests_per_minute: int = 100_000,
     bus: Bus | None = None,
     ring: KeyRing | None = None,
+    egress_allow: str = "127.0.0.1:9999",
 ) -> AsyncIterator[Gateway]:
     """Serves until the context ends, which checks that it ends in time. A `bus` that is given stays open."""
     own = MemoryBus()
@@ -158,7 +159,7 @@ async def running_gateway(
             specs=discover_specs(),
             sealing=ring.public(),
             webhook_box=derive_webhook_keys(ring),
-            egress=EgressPolicy.parse("127.0.0.1:9999"),
+            egress=EgressPolicy.parse(egress_allow),
             verifier=BearerVerifier(jwts or SecretTokenVerifier(SECRET, "authenticated"), database, SystemClock()),
             clock=SystemClock(),
             probe_timeout=probe_timeout,

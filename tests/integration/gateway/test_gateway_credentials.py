@@ -24,8 +24,12 @@ from test_gateway_jwks import EC_KEY, OTHER_EC_KEY, RSA_KEY, KeySet, published, 
 from services.gateway.jwts import JwksTokenVerifier, SecretTokenVerifier
 from shared.clock import SystemClock
 
-PUBLIC = {"GET /", "GET /docs", "GET /healthz", "GET /readyz", "GET /openapi.json", "HEAD /openapi.json"}
-"""Pages for everybody: they hold no tenant's data. All that is not named here must refuse the unknown caller."""
+PUBLIC = {
+    "GET /", "GET /docs", "GET /healthz", "GET /readyz", "GET /openapi.json", "HEAD /openapi.json",
+    "DELETE /api/session",
+}  # fmt: skip
+"""Pages for everybody, which hold no tenant's data, and signing out, which only tells the browser to forget its cookie.
+All that is not named here must refuse the unknown caller."""
 STRANGERS_KEY = rsa.generate_private_key(65537, 2048)
 Headers = Mapping[str, str]
 
