@@ -4,6 +4,8 @@
 .DELETE_ON_ERROR:
 
 RUN := .venv/bin
+# Most tests wait for servers rather than for a processor. WORKERS=0 runs them in one process.
+WORKERS ?= 3
 
 help:
 	@echo "make setup | demo | up | test | soak | lint | bench   (CONTRIBUTING.md says what each does)"
@@ -27,7 +29,7 @@ up: setup
 
 test: setup
 	@scripts/test-servers
-	$(RUN)/python -m pytest -m "not soak" $(ARGS)
+	$(RUN)/python -m pytest -m "not soak" -n $(WORKERS) --dist loadfile $(ARGS)
 
 soak: setup
 	@scripts/test-servers

@@ -126,7 +126,9 @@ async def failure(http: HttpClient, request: HttpRequest) -> HeadraceError:
 
 async def test_an_answer_is_read_whole(http: HttpClient) -> None:
     async def handler(_: web.Request) -> web.Response:
-        response = web.Response(body=gzip.compress(b"[1]"), headers={"Content-Encoding": "gzip", "Retry-After": "9"})
+        response = web.Response(
+            body=gzip.compress(b"[1]", mtime=0), headers={"Content-Encoding": "gzip", "Retry-After": "9"}
+        )
         response.headers.add("Link", '<a>; rel="x"')
         response.headers.add("Link", '<b>; rel="next"')
         response.set_cookie("session", CANARY)
@@ -164,7 +166,10 @@ async def test_an_error_status_is_an_answer_and_its_body_is_bounded(http: HttpCl
         (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[1,2", UnusableBodyError),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n[1,2\r\n", UnusableBodyError),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n[1,2\r\n", UnavailableError),
-        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"[1,2,3]")[:-4], UnusableBodyError),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"[1,2,3]", mtime=0)[:-4],
+            UnusableBodyError,
+        ),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\nx", DataError),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n[", DataError),
         (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 1_000_001, DataError),

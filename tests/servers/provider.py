@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from servers import postgres, rabbitmq, redis
 from servers.launching import Running, ServerUnavailableError
 
+STARTING = "server-start"
+"""How the names of the threads begin that start servers."""
+
 
 @dataclass(frozen=True)
 class Ladder:
@@ -50,7 +53,7 @@ class ServerProvider:
     def __init__(self, environment: Mapping[str, str] | None = None, ladders: Mapping[str, Ladder] = LADDERS) -> None:
         self._environment = dict(os.environ if environment is None else environment)
         self._ladders = ladders
-        self._pool = ThreadPoolExecutor(max_workers=len(ladders), thread_name_prefix="server")
+        self._pool = ThreadPoolExecutor(max_workers=len(ladders), thread_name_prefix=STARTING)
         self._lock = threading.Lock()
         self._started: dict[str, Future[Running]] = {}
 

@@ -95,6 +95,7 @@ async def test_people_sign_in_with_keys_of_the_set(database_url: str) -> None:
         signed(EC_KEY, "one", "ES256", exp=1),
         "no.token.at-all",
     ],
+    ids=lambda _text: "token",  # signed anew in each process: no name for a test
 )
 async def test_what_no_key_of_the_set_proves_is_refused(text: str) -> None:
     key_set = KeySet(
