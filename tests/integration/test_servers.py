@@ -148,6 +148,8 @@ async def test_an_interrupted_session_ends_its_servers(tmp_path: Path, number: s
         *(sys.executable, "-m", "pytest", *options, "--rootdir", tmp_path, tmp_path / "test_waits.py"),
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent)])},
         stdout=asyncio.subprocess.PIPE,
+        # A worker of a parallel session ignores Ctrl-C, and hands that on; a terminal does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert session.stdout is not None
     line = (await asyncio.wait_for(session.stdout.readline(), 30)).decode().strip()

@@ -34,6 +34,7 @@ def test_what_the_gateway_seals_the_fetcher_opens(plaintext: bytes) -> None:
 def test_the_gateways_object_cannot_open(ring: KeyRing) -> None:
     assert [name for name in dir(SealingKeys) if not name.startswith("_")] == [
         "current_kid",
+        "halves",
         "parse",
         "seal",
         "to_text",
