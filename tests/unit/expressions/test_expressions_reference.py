@@ -47,7 +47,7 @@ def outcome_of_ours(expression: str, record: Any) -> Any:
 def outcome_of_reference(expression: str, record: Any) -> Any:
     try:
         return jmespath.search(expression, record)
-    except (jmespath.exceptions.JMESPathError, TypeError):
+    except (jmespath.exceptions.JMESPathError, TypeError, ValueError):
         return "an error"
 
 
@@ -67,6 +67,8 @@ def test_equals_the_reference_package(expression: str, record: dict[str, Any]) -
     ours, reference = outcome_of_ours(expression, record), outcome_of_reference(expression, record)
     if reference == "an error" and (ours is None and (expression.startswith(SOFTER) or ">" in expression)):
         return  # an aggregate of null, and an order between unlike types, are null here
+    if expression.startswith("merge(") and ours == "an error" and not isinstance(record.get("b"), dict):
+        return  # the package looks at the first argument alone, and merges whatever dict.update takes
     if ">" in expression and reference == "an error":
         return  # the package raises Python's TypeError where the language says null
     if ("==" in expression or "!=" in expression) and ("True" in repr(record) or "False" in repr(record)):
