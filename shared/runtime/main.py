@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Annotated, Final
 
+import uvloop
 from prometheus_client import Histogram
 from pydantic import BeforeValidator, Field
 
@@ -76,7 +77,7 @@ def run(start: Start, *, settings: ProcessSettings | None = None, grace: float =
         settings = settings or load(ProcessSettings)
         configure(settings.log_level, settings.log_format, secrets, clock)
         process = Process(secrets, Metrics(), clock, asyncio.Event())
-        runner = asyncio.Runner()
+        runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         with _signals(runner.get_loop(), process.stop, grace), runner:
             return runner.run(_until_stopped(start, process, settings, grace))
     except Exception as error:  # noqa: BLE001 - the last line of the process: everything becomes an exit code

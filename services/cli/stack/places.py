@@ -27,6 +27,12 @@ class Account:
         """Whether this is not the account of this process."""
         return self.uid != os.geteuid()
 
+    def become(self) -> None:
+        """Turn this process, which is root's, into one of the account and of no group but its own."""
+        os.setgroups([])
+        os.setgid(self.gid)
+        os.setuid(self.uid)
+
 
 def server_account(existing: Path) -> Account:
     """Ourselves, or as root the owner of the cluster `existing`, or `nobody` when there is none yet."""
