@@ -40,6 +40,17 @@ class Tally:
         }
 
     @property
+    def key_range(self) -> tuple[str, str] | None:
+        """The first and the last key of its rows and deletions, by code points as the database's "C" has them."""
+        ends = [
+            pick(keys)
+            for keys in ([row[0] for row in self.batch.rows], self.batch.deletions)
+            if keys
+            for pick in (min, max)
+        ]
+        return (min(ends), max(ends)) if ends else None
+
+    @property
     def keyless(self) -> int:
         return sum(reject.external_id is None for reject in self.batch.rejects)
 

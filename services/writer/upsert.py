@@ -65,8 +65,9 @@ class _Write:
 
     async def run(self) -> None:
         await self._stage()
-        await self._settle_duplicates()
-        await self._settle_gone()
+        if await self._may_be_seen():
+            await self._settle_duplicates()
+            await self._settle_gone()
         await self._classify()
         if not self._run.dry_run:
             await self._write_rows()
@@ -99,6 +100,14 @@ class _Write:
         for key, staged in self._group.staged.items():
             for line in staged.row[3] or ():
                 yield encode_row([key, *line])
+
+    async def _may_be_seen(self) -> bool:
+        """Whether another batch of this run may have counted one of these keys."""
+        ranges = [found for tally in self._group.tallies.values() if (found := tally.key_range)]
+        first, last = [low for low, _ in ranges], [high for _, high in ranges]
+        return bool(ranges) and bool(
+            await self._conn.fetchval(self._sql["may_be_seen"], self._run.id, self._entity, first, last)
+        )
 
     async def _settle_duplicates(self) -> None:
         """Keys that another batch of this run has counted: the higher page wins, the other is a duplicate."""
@@ -206,10 +215,11 @@ class _Write:
 
     def _mark_of(self, place: Place, tally: Tally) -> tuple[object, ...]:
         batch = tally.batch
+        first_key, last_key = tally.key_range or (None, None)
         return (
             self._run.id, self._entity, *place, self._run.user_id, batch.epoch, batch.read,
             tally.inserted, tally.updated, tally.unchanged, batch.filtered, tally.duplicates, len(batch.rejects),
-            tally.keys, tally.keyless, batch.max_updated_at, tally.deleted,
+            tally.keys, tally.keyless, batch.max_updated_at, tally.deleted, first_key, last_key,
         )  # fmt: skip
 
 

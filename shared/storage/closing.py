@@ -11,7 +11,7 @@ from shared.contracts.messages import RunRequested
 from shared.errors import Category
 from shared.storage import outbox
 from shared.storage.database import Connection, Database, Record
-from shared.storage.deletes import DeleteOutcome, detect_deletes, live_rows
+from shared.storage.deletes import DeleteOutcome, detect_deletes, forget_misses, live_rows
 from shared.storage.queries import load_queries
 from shared.storage.rows import RunHead, run_head
 
@@ -122,17 +122,30 @@ async def _end_complete(conn: Connection, run: RunHead, entity: Entity) -> None:
         return
     deletes = DeleteOutcome(0, None)
     if full and not run.dry_run:
-        keys_complete = counts["keyless"] == 0 and counts["keys"] == await conn.fetchval(
-            _SQL["keys_remembered"], run.id, entity
-        )
-        if keys_complete:
-            deletes = await detect_deletes(conn, run, entity, stable_paging=state["stable_paging"])
+        deletes = await _delete_what_vanished(conn, run, entity, counts, stable_paging=state["stable_paging"])
     if not run.dry_run:
         if not state["targeted"]:  # a few ids say nothing about the changes of others
             await _move_cursor(conn, run, entity, counts["max_updated_at"], full=full)
         await conn.execute(_SQL["resolve_quarantine"], run.source_id, entity, run.id, full)
     status: RunStatus = "partial" if counts["quarantined"] or deletes.proposed is not None else "succeeded"
     await _end_entity(conn, run, entity, status, counts=counts, deletes=deletes)
+
+
+async def _delete_what_vanished(
+    conn: Connection, run: RunHead, entity: Entity, counts: Record, *, stable_paging: bool
+) -> DeleteOutcome:
+    live = await live_rows(conn, run.source_id, entity)
+    if live == counts["inserted"] + counts["updated"] + counts["unchanged"]:
+        # Each of these is a live row of its own, and there are no others: nothing vanished. The everyday case, without
+        # a look at every key. (A row that somebody deleted meanwhile could hide another: the next full read finds it.)
+        await forget_misses(conn, run.source_id, entity)
+        return DeleteOutcome(0, None)
+    keys_complete = counts["keyless"] == 0 and counts["keys"] == await conn.fetchval(
+        _SQL["keys_remembered"], run.id, entity
+    )
+    if not keys_complete:
+        return DeleteOutcome(0, None)
+    return await detect_deletes(conn, run, entity, live, stable_paging=stable_paging)
 
 
 async def _move_cursor(conn: Connection, run: RunHead, entity: Entity, newest: datetime | None, *, full: bool) -> None:

@@ -33,13 +33,22 @@ async def live_rows(conn: Connection, source_id: SourceId, entity: Entity) -> in
     return count
 
 
-async def detect_deletes(conn: Connection, run: RunHead, entity: Entity, *, stable_paging: bool) -> DeleteOutcome:
-    """Soft-delete what vanished, or propose it. The caller knows that the read was full and every key is remembered."""
-    live = await live_rows(conn, run.source_id, entity)
+async def forget_misses(conn: Connection, source_id: SourceId, entity: Entity) -> None:
+    """What the full read before missed is of no account any more."""
+    await conn.execute(_SQL["forget_misses"], source_id, entity)
+
+
+async def detect_deletes(
+    conn: Connection, run: RunHead, entity: Entity, live: int, *, stable_paging: bool
+) -> DeleteOutcome:
+    """Soft-delete what vanished of the `live` rows, or propose it.
+
+    The caller knows that the read was full and every key is remembered.
+    """
     await conn.execute(_SQL["drop_stages"])
     await conn.execute(_for_table("vanished", entity), run.source_id, run.id, entity)
     if stable_paging:
-        await conn.execute(_SQL["forget_misses"], run.source_id, entity)
+        await forget_misses(conn, run.source_id, entity)
     else:
         await _only_missed_twice(conn, run, entity)
     vanished = await conn.fetchval(_SQL["count_vanished"])
@@ -53,6 +62,6 @@ async def detect_deletes(conn: Connection, run: RunHead, entity: Entity, *, stab
 
 async def _only_missed_twice(conn: Connection, run: RunHead, entity: Entity) -> None:
     await conn.execute(_SQL["missed_before"], run.source_id, entity)
-    await conn.execute(_SQL["forget_misses"], run.source_id, entity)
+    await forget_misses(conn, run.source_id, entity)
     await conn.execute(_SQL["remember_misses"], run.source_id, entity, run.user_id, run.id)
     await conn.execute(_SQL["keep_missed_twice"])

@@ -1,8 +1,9 @@
 -- name: create_stage
--- One per connection and entity; emptied by every commit.
+-- One per connection and entity; emptied by every commit. `extra` stays text, which costs nothing: most rows are equal to
+-- what is there, and of those nobody reads it.
 create temp table if not exists stage_:table (
   seq integer not null, page_no integer not null, batch_no integer not null,
-  external_id text not null, :typed_columns, extra jsonb not null, has_lines boolean not null
+  external_id text not null, :typed_columns, extra text not null, has_lines boolean not null
 ) on commit delete rows;
 create temp table if not exists stage_lines (
   external_id text not null, line_number integer not null, :typed_line_columns
@@ -29,6 +30,15 @@ order by page_no for share
 
 -- name: marked
 select page_no, batch_no from sync_batches where run_id = $1 and entity = $2 and page_no = any($3::int[])
+
+-- name: may_be_seen
+-- Whether another batch of this run can hold a key of these: the marks know the first and the last key of each batch, so a
+-- source that reads in the order of its keys needs no look at them. Marks of an older release do not know theirs.
+select exists (
+  select from sync_batches b
+  where b.run_id = $1 and b.entity = $2 and b.keys > 0 and (b.first_key is null or exists (
+    select from unnest($3::text[], $4::text[]) as r (first_key, last_key)
+    where b.last_key >= r.first_key collate "C" and b.first_key <= r.last_key collate "C")))
 
 -- name: seen_before
 -- Keys of this stage that other batches of this run have seen, with the place that counts there.
@@ -84,7 +94,7 @@ s.has_lines and exists (
 
 -- name: upsert
 insert into :table (user_id, source_id, source_system, external_id, :columns, extra)
-select $1, $2, $3, s.external_id, :stage_columns, s.extra
+select $1, $2, $3, s.external_id, :stage_columns, s.extra::jsonb
 from stage_:table s join stage_changed c using (seq)
 where c.differs
 order by s.external_id
@@ -137,8 +147,8 @@ select $1, $2, external_id, page_no, batch_no, $3, outcome from stage_seen order
 
 -- name: mark
 insert into sync_batches (run_id, entity, page_no, batch_no, user_id, epoch, read, inserted, updated, unchanged, filtered,
-  duplicates, quarantined, keys, keyless, max_updated_at, deleted)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+  duplicates, quarantined, keys, keyless, max_updated_at, deleted, first_key, last_key)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 
 -- name: quarantine
 insert into quarantined_records (user_id, source_id, run_id, entity, page_no, batch_no, external_id, field, reason, raw,
