@@ -11,6 +11,9 @@ ROLE = "headrace_writer"
 MAX_BATCHES = 16
 """Batches written in one transaction at most; with MAX_BYTES it bounds memory and how long the run's row is held."""
 MAX_BYTES = 8_000_000
+WORKERS = 1
+"""Batches of one entity are written one after another anyway; what arrives meanwhile goes into one transaction. More at
+once is what more processes are for."""
 
 
 def build(resources: Resources) -> Service:
@@ -22,7 +25,7 @@ def build(resources: Resources) -> Service:
         consumers=(
             BatchConsumer(
                 bus, "write", WriteHandler(db, bus, resources.metrics).on_pages_transformed,
-                workers=2, prefetch=2 * MAX_BATCHES, max_batch=MAX_BATCHES, max_bytes=MAX_BYTES,
+                workers=WORKERS, prefetch=2 * MAX_BATCHES, max_batch=MAX_BATCHES, max_bytes=MAX_BYTES,
                 hooks=WriterHooks(db, bus), clock=resources.clock, observer=MetricsObserver(resources.metrics),
             ),
         ),
