@@ -14,7 +14,7 @@ LOOK_EVERY = 2.0
 """Seconds between two looks when no announcement comes: it may have been lost."""
 HEARTBEAT_EVERY = 15.0
 """Seconds of silence after which a comment keeps proxies from closing the connection."""
-PACE = 0.1
+PACE = 0.25
 """Seconds between two reads of a busy run, at least."""
 LOOKS_PER_HEARTBEAT = int(HEARTBEAT_EVERY / LOOK_EVERY)
 
