@@ -1,0 +1,129 @@
+"""Messages that come twice, late, for another epoch, or two at once."""
+
+import asyncio
+
+import pytest
+from core_rig import Core, counters, item
+
+from services.writer.upsert import Upserter
+
+
+async def test_the_same_batch_twice_is_written_once(core: Core) -> None:
+    source = await core.source()
+    run = await core.running(source)
+    batch = core.batch(run, await core.page(run, 1, 2), [item("a"), item("b")], rejects=[])
+
+    assert len(await core.write(batch, batch)) == 1
+    assert await core.write(batch) == []
+    await core.close(run)
+
+    assert counters((await core.view(run)).entities["inventory"]) == {"inserted": 2}
+    assert await core.write(batch) == [], "nor after the end"
+
+
+async def test_a_replaced_epoch_is_refused(core: Core) -> None:
+    source = await core.source()
+    run = await core.running(source)
+    stale = core.batch(run, await core.page(run, 1, 1), [item("old")])
+    fresh = core.batch(run, await core.page(run, 1, 1), [item("new")])
+    assert stale.epoch != fresh.epoch
+
+    assert await core.write(stale) == []
+    assert len(await core.write(stale, fresh)) == 1
+
+    assert set(await core.rows(source)) == {"new"}
+
+
+async def test_a_batch_of_a_page_that_is_not_in_the_ledger_is_refused(core: Core) -> None:
+    source = await core.source()
+    run = await core.running(source)
+    epoch = await core.page(run, 1, 1)
+
+    assert await core.write(core.batch(run, epoch, [item("a")], page_no=2)) == []
+
+    assert await core.rows(source) == {}
+
+
+@pytest.mark.parametrize("end", ["succeeded", "partial", "failed", "cancelled"])
+async def test_a_batch_of_an_ended_run_is_refused(core: Core, end: str) -> None:
+    source = await core.source()
+    run = await core.running(source)
+    batch = core.batch(run, await core.page(run, 1, 1), [item("a")])
+    await core.admin.execute("update sync_runs set status = $2, finished_at = now() where id = $1", run, end)
+    newer = await core.running(source)
+
+    assert await core.write(batch) == [], "a newer run of the source is running: this one is superseded"
+
+    assert await core.rows(source) == {}
+    assert (await core.view(newer)).status == "running"
+
+
+async def test_a_batch_of_an_entity_that_ended_is_refused_even_when_the_end_comes_while_it_waits(core: Core) -> None:
+    """The close holds the run's row while the writer asks for it; what the writer saw before it waited is old."""
+    source = await core.source()
+    run = await core.running(source, "inventory", "vendors")
+    batch = core.batch(run, await core.page(run, 1, 1), [item("a")])
+    async with core.admin.acquire() as closing:
+        async with closing.transaction():
+            await closing.execute("select from sync_runs where id = $1 for no key update", run)
+            await closing.execute(
+                "update sync_run_entities set status = 'failed', read = 0 where run_id = $1 and entity = 'inventory'",
+                run,
+            )
+            writing = asyncio.create_task(core.write(batch))
+            await core.until_blocked()
+        assert await asyncio.wait_for(writing, 10) == []
+    assert await core.rows(source) == {}
+
+
+async def test_an_unknown_run_is_nobody_s(core: Core) -> None:
+    assert await core.write(core.batch(core.user_id, 1, [item("a")])) == []
+
+
+async def test_two_writers_on_one_entity_neither_deadlock_nor_miscount(core: Core) -> None:
+    source = await core.source()
+    await core.sync(source, [item(f"k{number}") for number in range(0, 60, 2)])
+    run = await core.running(source)
+    pages, size = 12, 20
+    batches = []
+    for number in range(1, pages + 1):
+        epoch = await core.page(run, number, size, last=number == pages)
+        # every page overlaps its neighbours, in the opposite order
+        keys = [f"k{key}" for key in range((number - 1) * 5, (number - 1) * 5 + size)]
+        keys = keys[::-1] if number % 2 else keys
+        batches.append(core.batch(run, epoch, [item(key, sku=f"page {number}") for key in keys], page_no=number))
+    writers = [Upserter(core.databases["writer"]) for _ in range(2)]
+
+    async def work(writer: Upserter, mine: list) -> int:
+        return sum([len(await writer.write(run, "inventory", [batch])) for batch in mine])
+
+    written = await asyncio.wait_for(
+        asyncio.gather(work(writers[0], batches[::2] + batches[1::2]), work(writers[1], batches[::-1])), 30
+    )
+
+    assert sum(written) == pages
+    await core.close(run)
+    view = await core.view(run)
+    assert view.status == "succeeded", view
+    distinct = {row[0] for batch in batches for row in batch.rows}
+    known = {f"k{number}" for number in range(0, 60, 2)}
+    assert counters(view.entities["inventory"]) == {
+        "inserted": len(distinct - known),
+        "updated": len(distinct & known),
+        "duplicates": pages * size - len(distinct),
+    }
+    rows = await core.rows(source)
+    highest = {row[0]: f"page {batch.page_no}" for batch in batches for row in batch.rows}
+    assert {key: rows[key]["sku"] for key in highest} == highest
+
+
+async def test_the_writer_and_a_repeated_page_of_the_same_page_do_not_deadlock(core: Core) -> None:
+    source = await core.source()
+    run = await core.running(source)
+    for _ in range(10):
+        batch = core.batch(run, await core.page(run, 1, 2, batches=2), [item("a")], batch_no=0)
+        await asyncio.wait_for(asyncio.gather(core.write(batch), core.page(run, 1, 2, batches=2)), 10)
+    epoch = await core.epoch(run, 1)
+    await core.write(*[core.batch(run, epoch, [item(key)], batch_no=number) for number, key in enumerate("ab")])
+    await core.close(run)
+    assert counters((await core.view(run)).entities["inventory"]) == {"inserted": 2}
