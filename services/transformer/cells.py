@@ -5,6 +5,7 @@ that Postgres takes.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError, with_config
@@ -60,6 +61,27 @@ class CellModel:
         if kind == "literal_error":
             return name, f"expected one of {', '.join(spec.values)}, got {shown(cells.get(name))}"
         return name, _REASONS[spec.type]
+
+
+class ColumnCheck:
+    """Checks what one field has in many records, by the rules of CellModel and in a fraction of its time."""
+
+    def __init__(self, spec: FieldSpec) -> None:
+        self._check = _column_adapter(spec.type, spec.values).validator.validate_python
+
+    def doubtful(self, column: list[Cell]) -> set[int]:
+        """The places of the cells that may not pass; normally none."""
+        try:
+            self._check(column)
+        except ValidationError as error:
+            return {int(one["loc"][0]) for one in error.errors(include_url=False, include_input=False)}
+        return set()
+
+
+@cache
+def _column_adapter(field_type: FieldType, values: tuple[str, ...]) -> TypeAdapter[Any]:
+    strict = ConfigDict(strict=True, hide_input_in_errors=True)
+    return TypeAdapter(list[_annotation(FieldSpec("", field_type, values)) | None], config=strict)  # type: ignore[misc, arg-type] # made of data
 
 
 def _annotation(spec: FieldSpec) -> Any:

@@ -1,29 +1,30 @@
 """The mapping engine: raw records to rows. One bad record becomes a reject and never touches another."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
+from itertools import repeat
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from services.transformer.cells import MODELS
-from services.transformer.coerce import FieldError, Notation, expected, text_cell, to_moment
-from services.transformer.extra import extra_text, raw_text
+from services.transformer.changes import ChangeTimes
+from services.transformer.coerce import FieldError, Notation, expected
+from services.transformer.columns import Columns
+from services.transformer.extra import extra_text, extra_texts, raw_text
+from services.transformer.keys import Keys
 from services.transformer.lines import FIELD as LINES
-from services.transformer.lines import LineError, LineMapper, Lines, is_line_list
+from services.transformer.lines import LineError, LineMapper, Lines
 from services.transformer.rules import CompiledRule, compile_rule, plain_rule
-from services.transformer.times import unix_moment
+from services.transformer.unmapped import Unmapped
 from shared.contracts.ids import Entity
 from shared.contracts.mapping import EntityMapping, FieldRule
 from shared.contracts.messages import RawRecord
 from shared.contracts.records import FIELDS, REQUIRED_ANY, Cell, RecordReject, Row
 from shared.errors import MappingError
-from shared.expressions.exact import is_number
 from shared.expressions.limits import ExpressionError
 from shared.expressions.paths import CompiledPath, compile_expression, compile_path, name_path
 from shared.expressions.values import is_false
 
-MAX_EXTERNAL_ID_BYTES = 1_000
-"""An external id is part of unique indexes, whose entries Postgres bounds at about 2700 bytes."""
 _CHANGE_TIME = "source_updated_at"
 
 
@@ -36,6 +37,13 @@ class Mapped:
     filtered: int = 0
     max_updated_at: datetime | None = None
     """The newest valid change time of all records, also of those filtered or rejected."""
+    one_by_one: int = 0
+    """How many of the records were mapped one by one, since their columns left a doubt."""
+
+    def see_change(self, moment: datetime | None) -> None:
+        """Take note of a record's change time."""
+        if moment is not None and (self.max_updated_at is None or moment > self.max_updated_at):
+            self.max_updated_at = moment
 
 
 _Problems = list[tuple[str, str]]
@@ -69,18 +77,21 @@ class Mapper:
         self._change_index = names.index(_CHANGE_TIME)
         self._doubtful: list[tuple[str, MappingError]] = []
         self._notation = _notation(mapping)
-        self._id = self._path("id_path", mapping.id_path)
+        id_path = self._path("id_path", mapping.id_path)
+        self._keys = Keys(id_path)
         self._filter = _filter(mapping.filter)
-        self._changed = self._path("updated_at_path", mapping.updated_at_path) if mapping.updated_at_path else None
+        changed = self._path("updated_at_path", mapping.updated_at_path) if mapping.updated_at_path else None
         self._rules = self._compile_rules(entity, mapping)
         self._lines = self._compile_lines(entity, mapping)
-        self._implicit_lines = self._lines is not None and mapping.fields is None
-        self._indexed = tuple((names.index(rule.name), rule.name, rule.cell) for rule in self._rules)
+        self._indexed = tuple((names.index(rule.spec.name), rule.spec.name, rule.cell) for rule in self._rules)
+        self._columns = Columns(FIELDS[entity], self._rules)
         change_rule = (mapping.fields or {}).get(_CHANGE_TIME)
-        self._change_notation = replace(self._notation, form=change_rule.format if change_rule else None)
-        self._paths = self._used_paths()
-        self._static_used = frozenset().union(*(path.fields for path in self._paths))
-        self._texts = frozenset(path.text for path in self._paths) - self._static_used
+        change_notation = replace(self._notation, form=change_rule.format if change_rule else None)
+        self._changes = ChangeTimes(changed, change_notation)
+        self._unmapped = Unmapped(
+            (id_path, changed, self._lines.path if self._lines else None, *(rule.path for rule in self._rules)),
+            implicit_lines=self._lines is not None and mapping.fields is None,
+        )
 
     def apply(self, records: Sequence[object]) -> Mapped:
         """Map a whole batch. Raises MappingError as `verify` does."""
@@ -98,15 +109,38 @@ class Mapper:
                 raise error
 
     def map_into(self, mapped: Mapped, records: Sequence[object]) -> None:
-        """Map some records of a verified batch."""
+        """Map some records of a verified batch: by columns, and whatever is doubtful in them one by one."""
+        objects = [record for record in records if type(record) is dict]
+        if len(objects) < len(records):
+            self.map_each(mapped, records)
+            return
+        changes = self._changes.column(objects)
+        mapped.see_change(max(filter(None, changes), default=None))
+        doubtful: set[int] = set()
+        if self._filter is not None:
+            kept = self._kept(objects, doubtful)
+            mapped.filtered += len(objects) - len(kept)
+            objects, changes = [objects[place] for place in kept], [changes[place] for place in kept]
+        rows = self._rows(objects, changes, doubtful)
+        if not doubtful:
+            mapped.rows += rows
+            return
+        for place, row in enumerate(rows):
+            if place in doubtful:
+                self.map_each(mapped, objects[place : place + 1])
+            else:
+                mapped.rows.append(row)
+
+    def map_each(self, mapped: Mapped, records: Sequence[object]) -> None:
+        """As `map_into`, one by one: what a record becomes is what it becomes here."""
+        mapped.one_by_one += len(records)
         for record in records:
             if not isinstance(record, dict):
                 mapped.rejects.append(_reject(record, None, None, expected("an object", record).reason))
                 continue
-            changed = self._change_time(record)
-            if changed is not None and (mapped.max_updated_at is None or changed > mapped.max_updated_at):
-                mapped.max_updated_at = changed
-            external_id, problem = self._external_id(record)
+            changed = self._changes.read(record)
+            mapped.see_change(changed)
+            external_id, problem = self._keys.read(record)
             try:
                 filtered = self._filter is not None and is_false(self._filter.get(record))
             except ExpressionError as error:
@@ -129,19 +163,50 @@ class Mapper:
         """As `map_into` judges it, with all of its problems instead of the first."""
         if not isinstance(record, dict):
             return Explained(problems=(("record", expected("an object", record).reason),))
-        external_id, problem = self._external_id(record)
+        external_id, problem = self._keys.read(record)
         problems = [] if external_id is not None else [("external_id", problem)]
         try:
             if self._filter is not None and is_false(self._filter.get(record)):
                 return Explained(external_id, filtered=True)
         except ExpressionError as error:
             problems.append(("filter", str(error)))
-        row = self._row(record, external_id or "", self._change_time(record))
+        row = self._row(record, external_id or "", self._changes.read(record))
         if not isinstance(row, Row):
             problems += row
         if problems or not isinstance(row, Row):
             return Explained(external_id, problems=tuple(problems))
         return Explained(external_id, row=row)
+
+    def _kept(self, records: Sequence[RawRecord], doubtful: set[int]) -> list[int]:
+        """The places of the records that the filter keeps; `doubtful` are places in this list."""
+        assert self._filter is not None
+        kept: list[int] = []
+        for place, record in enumerate(records):
+            try:
+                if is_false(self._filter.get(record)):
+                    continue
+            except ExpressionError:
+                doubtful.add(len(kept))
+            kept.append(place)
+        return kept
+
+    def _rows(
+        self, records: Sequence[RawRecord], changes: Sequence[datetime | None], doubtful: set[int]
+    ) -> Iterable[Row]:
+        """A row for each record, which means nothing at the places that end up in `doubtful`."""
+        keys = self._keys.column(records, doubtful)
+        columns = self._columns.read(records, doubtful)
+        if self._changes.are_known:
+            columns[self._change_index] = [
+                changed.isoformat() if cell is None and changed is not None else cell
+                for cell, changed in zip(columns[self._change_index], changes, strict=True)
+            ]
+        wanted = [columns[index] for index in self._required]
+        if not all(wanted[0]):
+            doubtful.update(place for place, cells in enumerate(zip(*wanted, strict=True)) if not any(cells))
+        lines = repeat(None) if self._lines is None else self._lines.column(records, doubtful)
+        extras = extra_texts(self._unmapped.column(records))
+        return map(Row._make, zip(keys, map(list, zip(*columns, strict=True)), extras, lines, strict=False))
 
     def _row(self, record: RawRecord, external_id: str, changed: datetime | None) -> Row | _Problems:
         cells: list[Cell] = [None] * self._width
@@ -162,7 +227,7 @@ class Mapper:
         if not problems:
             for index in self._required:
                 if cells[index]:
-                    return Row(external_id, cells, extra_text(self._unmapped(record)), lines)
+                    return Row(external_id, cells, extra_text(self._unmapped.of(record)), lines)
             names = " or ".join(self._required_names)
             problems.append((self._required_names[0], f"expected a value for {names}, got none"))
         return problems
@@ -176,52 +241,6 @@ class Mapper:
         except (FieldError, ExpressionError) as error:
             problems.append((LINES, str(error)))
         return None
-
-    def _external_id(self, record: RawRecord) -> tuple[str | None, str]:
-        """The key's text, else None and what is wrong with it."""
-        try:
-            value = self._id.get(record)
-        except ExpressionError as error:
-            return None, str(error)
-        if isinstance(value, bool):
-            return None, expected("a key", value).reason
-        text = ""
-        try:
-            text = "" if value is None else text_cell(value)
-            size = len(text.encode())
-        except FieldError as error:
-            return None, error.reason
-        except UnicodeEncodeError:
-            size = -1
-        if not text.strip():
-            return None, "expected a key, got none"
-        if not 0 < size <= MAX_EXTERNAL_ID_BYTES or "\0" in text:
-            return None, f"expected at most {MAX_EXTERNAL_ID_BYTES} bytes, without NUL characters and lone surrogates"
-        return text, ""
-
-    def _change_time(self, record: RawRecord) -> datetime | None:
-        """The record's own change time in UTC; None where there is none that can be read."""
-        if self._changed is None:
-            return None
-        try:
-            value = self._changed.get(record)
-            if is_number(value):
-                return unix_moment(value)
-            moment = None if value is None else to_moment(value, self._change_notation)
-            return None if moment is None else moment.astimezone(UTC)
-        except (FieldError, ExpressionError, OverflowError, ValueError, OSError):
-            return None
-
-    def _unmapped(self, record: RawRecord) -> RawRecord:
-        used = self._static_used
-        if not self._texts.isdisjoint(record):  # a field is named like an expression, and then is what was meant
-            used = frozenset().union(*({path.text} if path.text in record else path.fields for path in self._paths))
-        if self._implicit_lines and LINES in record and not is_line_list(record[LINES]):
-            used -= {LINES}
-        unmapped = record.copy()
-        for key in used:
-            unmapped.pop(key, None)
-        return unmapped
 
     def _path(self, what: str, text: str) -> CompiledPath:
         try:
@@ -251,11 +270,6 @@ class Mapper:
         if entity != "purchase_orders" or (mapping.fields is not None and LINES not in mapping.fields):
             return None
         return LineMapper(self._notation, mapping.fields[LINES] if mapping.fields else None, self._path)
-
-    def _used_paths(self) -> tuple[CompiledPath, ...]:
-        lines = self._lines.path if self._lines else None
-        paths = (self._id, self._changed, lines, *(rule.path for rule in self._rules))
-        return tuple(path for path in paths if path is not None)
 
 
 def _reject(record: object, external_id: str | None, name: str | None, reason: str) -> RecordReject:

@@ -11,7 +11,7 @@ from shared.contracts.messages import PageFetched, PageTransformed, decode, enco
 from shared.messaging.ports import Bus, Message
 
 SLICE = 500
-"""Records mapped before other tasks of the process get their turn: about 10 ms."""
+"""Records mapped before other tasks of the process get their turn: about 3 ms, 15 if each of them is wrong."""
 MAX_MAPPERS = 128
 """Compiled mappings kept: one per source and entity that is being read."""
 

@@ -16,14 +16,27 @@ Compile = Callable[[str, str], CompiledPath]
 """(what it is for, text) -> path; MappingError says what it is for."""
 
 
+Convert = Callable[[object], Cell]
+"""The value that a rule's path found to the cell. Raises FieldError."""
+
+
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
-    """`cell` raises FieldError or ExpressionError."""
+    """Where a cell comes from, and what becomes of the value found there."""
 
-    name: str
-    cell: Callable[[RawRecord], Cell]
+    spec: FieldSpec
     path: CompiledPath | None
     """None for a constant."""
+    convert: Convert
+    notation: Notation
+    own_type_alone: bool = False
+    """Whether `convert` is the field's own type and at most a default: no words mapped, no type before it."""
+    keeps_null: bool = True
+    """Whether a null stays one, neither filled by a default nor refused."""
+
+    def cell(self, record: RawRecord) -> Cell:
+        """Raises FieldError or ExpressionError."""
+        return self.convert(None if self.path is None else self.path.get(record))
 
 
 def compile_rule(spec: FieldSpec, rule: FieldRule, notation: Notation, compile_path: Compile) -> CompiledRule:
@@ -33,37 +46,32 @@ def compile_rule(spec: FieldSpec, rule: FieldRule, notation: Notation, compile_p
         constant = _written(spec, rule, notation, rule.constant, "constant")
         if constant is None and rule.required:
             raise MappingError(f"field {spec.name}: is required, but its constant is null")
-        return CompiledRule(spec.name, lambda _: constant, None)
+        return CompiledRule(spec, None, lambda _: constant, notation)
     path = compile_path(f"field {spec.name}", rule.path)
-    coerce = coercer(spec.type, notation)
-    blank_is_null = spec.type != "text" or bool(spec.values) or rule.type not in (None, "string")
     if not (rule.map or rule.type or rule.required) and rule.default is None:
-        return CompiledRule(spec.name, _plain(path, coerce, blank_is_null), path)
-    words = {text: _written(spec, rule, notation, value, "map") for text, value in (rule.map or {}).items()}
-    convert = converter(rule.type, notation) if rule.type else None
-    default = _written(spec, rule, notation, rule.default, "default")
-    full = _Full(path, words, convert, coerce, blank_is_null, default, rule.required)
-    return CompiledRule(spec.name, full, path)
+        return plain_rule(spec, path, notation)
+    full = _Full(
+        words={text: _written(spec, rule, notation, value, "map") for text, value in (rule.map or {}).items()},
+        converter=converter(rule.type, notation) if rule.type else None,
+        coerce=coercer(spec.type, notation),
+        blank_is_null=spec.type != "text" or bool(spec.values) or rule.type not in (None, "string"),
+        default=_written(spec, rule, notation, rule.default, "default"),
+        required=rule.required,
+    )
+    return CompiledRule(spec, path, full, notation, not (rule.map or rule.type), keeps_null=False)
 
 
 def plain_rule(spec: FieldSpec, path: CompiledPath, notation: Notation) -> CompiledRule:
     """The rule that takes the path's value for the field, no more."""
-    blank_is_null = spec.type != "text" or bool(spec.values)
-    return CompiledRule(spec.name, _plain(path, coercer(spec.type, notation), blank_is_null), path)
+    convert = _plain(coercer(spec.type, notation), spec.type != "text" or bool(spec.values))
+    return CompiledRule(spec, path, convert, notation, own_type_alone=True)
 
 
-def _plain(path: CompiledPath, coerce: Coercer, blank_is_null: bool) -> Callable[[RawRecord], Cell]:
-    get = path.get
+def _plain(coerce: Coercer, blank_is_null: bool) -> Convert:
     if not blank_is_null:
+        return lambda value: value if type(value) is str or value is None else coerce(value)
 
-        def text(record: RawRecord) -> Cell:
-            value = get(record)
-            return value if type(value) is str or value is None else coerce(value)
-
-        return text
-
-    def cell(record: RawRecord) -> Cell:
-        value = get(record)
+    def cell(value: object) -> Cell:
         if value is None or (isinstance(value, str) and not value.strip()):
             return None
         return coerce(value)
@@ -73,18 +81,17 @@ def _plain(path: CompiledPath, coerce: Coercer, blank_is_null: bool) -> Callable
 
 @dataclass(frozen=True, slots=True)
 class _Full:
-    """A rule with all its parts, in order: path, map, type, default, required, the field's own type."""
+    """A rule with all its parts, in order: map, type, default, required, the field's own type."""
 
-    path: CompiledPath
     words: dict[str, Cell]
-    convert: Converter | None
+    converter: Converter | None
     coerce: Coercer
     blank_is_null: bool
     default: Cell
     required: bool
 
-    def __call__(self, record: RawRecord) -> Cell:
-        cell = self._mapped(self.path.get(record))
+    def __call__(self, value: object) -> Cell:
+        cell = self._mapped(value)
         if cell is not None:
             return cell
         if self.default is None and self.required:
@@ -98,8 +105,8 @@ class _Full:
             return self.words[key]
         if self.blank_is_null and isinstance(value, str) and not value.strip():
             return None
-        if self.convert is not None:
-            value = self.convert(value)
+        if self.converter is not None:
+            value = self.converter(value)
         return None if value is None else self.coerce(value)
 
 

@@ -4,6 +4,7 @@ Bulk (`records`, `rows`) is JSON that passes through pydantic untouched: the tra
 validating a page again at each hop would only cost time. msgspec encodes and decodes; decimals stay exact.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from uuid import UUID
@@ -269,6 +270,11 @@ class NumberRangeError(msgspec.DecodeError):
 def encode_json(value: Any) -> bytes:
     """JSON bytes; decimals as exact numbers."""
     return _encoder.encode(value)
+
+
+def encode_json_lines(values: Sequence[Any]) -> bytes:
+    """As `encode_json` of each, each with a line break after it and none within."""
+    return _encoder.encode_lines(values)
 
 
 def decode_json(data: bytes | str) -> Any:

@@ -28,6 +28,8 @@ class CompiledPath:
     get: Getter
     fields: frozenset[str]
     """Top-level raw fields that it reads in a record that has no field named exactly `text`."""
+    is_name: bool = False
+    """Whether `get` is `record.get(text)`, so that whoever reads many records may do without it."""
 
 
 def compile_path(text: str) -> CompiledPath:
@@ -61,7 +63,7 @@ def compile_expression(text: str) -> CompiledPath:
 
 def name_path(text: str) -> CompiledPath:
     """The top-level field of exactly this name."""
-    return CompiledPath(text, lambda record: record.get(text), frozenset((text,)))
+    return CompiledPath(text, lambda record: record.get(text), frozenset((text,)), is_name=True)
 
 
 def _path(text: str, tree: Node, name: str | None) -> CompiledPath:
