@@ -2,6 +2,7 @@
 
 import codecs
 from email.message import Message
+from gc import is_tracked
 from typing import Any
 
 import msgspec
@@ -59,9 +60,12 @@ def _check_depth(value: Any) -> None:
     for _ in range(MAX_DEPTH):
         if not level:
             return
+        # Python's collector tracks no dict of plain values alone: that tells the flat records without a look into each.
+        # A Python that tracks every dict would make this slower, never wrong.
         level = [
             child
             for parent in level
+            if is_tracked(parent)
             for child in (parent.values() if type(parent) is dict else parent)
             if type(child) in _NESTING
         ]

@@ -22,6 +22,7 @@ from shared.errors import DataError, UnusableBodyError
         ('["ä"]'.encode(), "application/json; charset=hex", ["ä"]),
         (b'{"a":1,"a":2}', "", {"a": 2}),
         (b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, "", None),
+        (b'{"f":1,"a":' * MAX_DEPTH + b"1" + b',"z":null}' * MAX_DEPTH, "", None),
     ],
 )
 def test_values_are_exact_in_every_charset(body: bytes, content_type: str, value: Any) -> None:
@@ -45,6 +46,6 @@ def test_the_message_shows_no_data() -> None:
 
 @pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 100_000])
 def test_deep_nesting_is_refused(depth: int) -> None:
-    for opening, closing in ((b"[", b"]"), (b'{"a":', b"}")):
+    for opening, closing in ((b"[", b"]"), (b'{"a":', b"}"), (b'{"f":1,"a":', b',"z":{}}'), (b'[{},{"f":1},', b",[]]")):
         with pytest.raises(DataError, match="nested"):
             parse_json(opening * depth + b"1" + closing * depth)
