@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from shared.contracts.messages import PageTransformed
 from shared.contracts.records import Row
@@ -55,8 +56,7 @@ class Tally:
         return sum(reject.external_id is None for reject in self.batch.rejects)
 
 
-@dataclass(frozen=True, slots=True)
-class StagedRow:
+class StagedRow(NamedTuple):
     """The record that counts for its key within the group."""
 
     place: Place
@@ -94,17 +94,12 @@ def group_batches(batches: Sequence[PageTransformed]) -> Group:
         if place in tallies:
             continue  # the same message twice in one group
         tally = tallies[place] = Tally(batch)
-        for row in batch.rows:
-            known = staged.get(row[0])
-            if known is not None:
-                tallies[known.place].duplicates += 1
-                tallies[known.place].staged -= 1
-                if known.place != place:
-                    others.append((row[0], known.place, "d"))
-            staged[row[0]] = StagedRow(place, row)
-            tally.staged += 1
-            if (lost := gone.pop(row[0], None)) is not None:
-                others.append((row[0], lost, "d"))
+        keys = {row[0] for row in batch.rows}
+        if len(keys) == len(batch.rows) and keys.isdisjoint(staged) and keys.isdisjoint(gone):
+            staged.update((row[0], StagedRow(place, row)) for row in batch.rows)  # the everyday case, at once
+            tally.staged = len(keys)
+        else:
+            _stage_one_by_one(tally, place, tallies, staged, others, gone)
         deletions = set(batch.deletions)
         for key in sorted(deletions):
             known = staged.pop(key, None)
@@ -115,8 +110,29 @@ def group_batches(batches: Sequence[PageTransformed]) -> Group:
             if lower is not None and lower != place:
                 others.append((key, lower, "d"))
             gone[key] = place
-        keys = {row[0] for row in batch.rows} | deletions
+        keys |= deletions
         rejected = {reject.external_id for reject in batch.rejects if reject.external_id is not None} - keys
         others.extend((key, place, "q") for key in sorted(rejected))
         tally.keys = len(keys) + len(rejected)
     return Group(tallies, staged, others, gone)
+
+
+def _stage_one_by_one(
+    tally: Tally,
+    place: Place,
+    tallies: dict[Place, Tally],
+    staged: dict[str, StagedRow],
+    others: list[tuple[str, Place, str]],
+    gone: dict[str, Place],
+) -> None:
+    for row in tally.batch.rows:
+        known = staged.get(row[0])
+        if known is not None:
+            tallies[known.place].duplicates += 1
+            tallies[known.place].staged -= 1
+            if known.place != place:
+                others.append((row[0], known.place, "d"))
+        staged[row[0]] = StagedRow(place, row)
+        tally.staged += 1
+        if (lost := gone.pop(row[0], None)) is not None:
+            others.append((row[0], lost, "d"))

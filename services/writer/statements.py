@@ -13,10 +13,10 @@ NOT_A_CHANGE = "source_updated_at"
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """Ready statements by name, and the column order in which rows are copied."""
+    """Ready statements by name, and the order in which a row's and a line's cells come."""
 
     sql: Mapping[str, str]
-    stage_columns: tuple[str, ...]
+    field_columns: tuple[str, ...]
     line_columns: tuple[str, ...]
 
     def __getitem__(self, name: str) -> str:
@@ -67,7 +67,7 @@ def _statements(entity: Entity) -> Statements:
     values["lines_differ"] = _fill(queries["lines_differ"], values) if entity == "purchase_orders" else "false"
     return Statements(
         sql={name: _fill(text, values) for name, text in queries.items()},
-        stage_columns=("seq", "page_no", "batch_no", "external_id", *names, "extra", "has_lines"),
+        field_columns=tuple(names),
         line_columns=("external_id", *(field.name for field in LINE_FIELDS)),
     )
 

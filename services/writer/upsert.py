@@ -2,16 +2,17 @@
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
-from services.writer.copytext import encode_row
+from services.writer.copytext import encode_columns
 from services.writer.grouping import Group, Place, Tally, group_batches, place_of
 from services.writer.statements import Statements, all_statements
 from shared.contracts.ids import Entity, RunId
 from shared.contracts.messages import PageTransformed
+from shared.contracts.records import Cell
 from shared.storage.database import Connection, Database
 from shared.storage.rows import RunHead
 
-_COPY_CHUNK = 256 * 1024
-"""Bytes handed to COPY at a time."""
+_FIXED_COLUMNS = ("seq", "page_no", "batch_no", "external_id", "has_lines")
+"""Of the stage; the entity's own fields follow."""
 
 
 class Upserter:
@@ -62,6 +63,8 @@ class _Write:
         self._entity = entity
         self._sql = sql
         self._group = group
+        self._staged = [*group.staged.values()]
+        """In the order of `seq`, also those that lose to a batch that was written before."""
 
     async def run(self) -> None:
         await self._stage()
@@ -69,10 +72,10 @@ class _Write:
             await self._settle_duplicates()
             await self._settle_gone()
         await self._classify()
-        if not self._run.dry_run:
-            await self._write_rows()
+        changed = await self._count_outcomes()
+        if changed and not self._run.dry_run:
+            await self._write_rows(changed)
         await self._delete_gone()
-        await self._count_outcomes()
         await self._remember_keys()
         await self._quarantine()
         await self._mark()
@@ -81,25 +84,30 @@ class _Write:
         await self._conn.execute(self._sql["create_stage"])
         if not self._group.staged:
             return
-        await self._conn.copy_to_table(
-            f"stage_{self._entity}", source=_chunked(self._stage_lines()), columns=self._sql.stage_columns
-        )
+        await self._copy(f"stage_{self._entity}", *self._staged_columns())
         if self._entity == "purchase_orders":
-            await self._conn.copy_to_table(
-                "stage_lines", source=_chunked(self._order_lines()), columns=self._sql.line_columns
-            )
+            await self._copy("stage_lines", self._sql.line_columns, self._order_lines())
 
-    def _stage_lines(self) -> Iterator[str]:
-        for seq, (key, staged) in enumerate(self._group.staged.items()):
-            _, cells, extra, lines = staged.row
-            page_no, batch_no = staged.place
-            has_lines = "f" if lines is None else "t"
-            yield encode_row([str(seq), str(page_no), str(batch_no), key, *cells, extra, has_lines])
+    async def _copy(self, table: str, names: Sequence[str], columns: Sequence[Sequence[Cell]]) -> None:
+        await self._conn.copy_to_table(table, source=_flowing(encode_columns(columns)), columns=names)
 
-    def _order_lines(self) -> Iterator[str]:
-        for key, staged in self._group.staged.items():
-            for line in staged.row[3] or ():
-                yield encode_row([key, *line])
+    def _staged_columns(self) -> tuple[Sequence[str], Sequence[Sequence[Cell]]]:
+        """Names and cells of the columns that hold anything; those that no rule maps stay null of themselves."""
+        pages = [str(page_no) for (page_no, _), _ in self._staged]
+        batches = [str(batch_no) for (_, batch_no), _ in self._staged]
+        keys, cells, _, lines = zip(*[row for _, row in self._staged], strict=True)
+        places = [*map(str, range(len(keys)))]
+        fixed = [places, pages, batches, keys, ["f" if one is None else "t" for one in lines]]
+        fields = [
+            (name, column)
+            for name, column in zip(self._sql.field_columns, zip(*cells, strict=True), strict=True)
+            if column.count(None) < len(column)
+        ]
+        return (*_FIXED_COLUMNS, *(name for name, _ in fields)), [*fixed, *(column for _, column in fields)]
+
+    def _order_lines(self) -> Sequence[Sequence[Cell]]:
+        found = [[key, *line] for key, (_, row) in self._group.staged.items() for line in row[3] or ()]
+        return [*zip(*found, strict=True)]
 
     async def _may_be_seen(self) -> bool:
         """Whether another batch of this run may have counted one of these keys."""
@@ -167,20 +175,27 @@ class _Write:
     async def _classify(self) -> None:
         await self._conn.execute(self._sql["changed_rows"], self._run.source_id, self._run.started_at)
 
-    async def _write_rows(self) -> None:
+    async def _write_rows(self, changed: Sequence[int]) -> None:
         run = self._run
+        extras = [self._staged[seq].row[2] for seq in changed]
+        await self._copy("stage_extra", ("seq", "extra"), ([*map(str, changed)], extras))
         await self._conn.execute(self._sql["upsert"], run.user_id, run.source_id, run.source_type)
         if self._entity == "purchase_orders":
             await self._conn.execute(self._sql["drop_lines"], run.source_id)
             await self._conn.execute(self._sql["upsert_lines"], run.source_id, run.user_id)
 
-    async def _count_outcomes(self) -> None:
-        for row in await self._conn.fetch(self._sql["outcomes"]):
-            tally = self._group.tallies[row["page_no"], row["batch_no"]]
-            if row["is_new"]:
+    async def _count_outcomes(self) -> Sequence[int]:
+        """The places in the stage of the rows that are to be written."""
+        changed: list[int] = []
+        for seq, is_new, differs in await self._conn.fetch(self._sql["outcomes"]):
+            tally = self._group.tallies[self._staged[seq].place]
+            if is_new:
                 tally.inserted += 1
             else:
                 tally.updated += 1
+            if differs:
+                changed.append(seq)
+        return changed
 
     async def _remember_keys(self) -> None:
         run = self._run
@@ -223,15 +238,7 @@ class _Write:
         )  # fmt: skip
 
 
-async def _chunked(lines: Iterator[str]) -> AsyncIterator[bytes]:
-    pending: list[str] = []
-    size = 0
-    for line in lines:
-        pending.append(line)
-        size += len(line)
-        if size >= _COPY_CHUNK:
-            yield "".join(pending).encode()
-            pending.clear()
-            size = 0
-    if pending:
-        yield "".join(pending).encode()
+async def _flowing(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """As the driver wants what it reads from."""
+    for piece in pieces:
+        yield piece

@@ -1,10 +1,11 @@
 -- name: create_stage
--- One per connection and entity; emptied by every commit. `extra` stays text, which costs nothing: most rows are equal to
--- what is there, and of those nobody reads it.
+-- One per connection and entity; emptied by every commit. `extra` follows for the rows that are to be written, by themselves:
+-- most are equal to what is there, and of those nobody reads it.
 create temp table if not exists stage_:table (
   seq integer not null, page_no integer not null, batch_no integer not null,
-  external_id text not null, :typed_columns, extra text not null, has_lines boolean not null
+  external_id text not null, :typed_columns, has_lines boolean not null
 ) on commit delete rows;
+create temp table if not exists stage_extra (seq integer not null, extra text not null) on commit delete rows;
 create temp table if not exists stage_lines (
   external_id text not null, line_number integer not null, :typed_line_columns
 ) on commit delete rows;
@@ -93,10 +94,10 @@ s.has_lines and exists (
    select :line_number_and_columns from stage_lines n where n.external_id = s.external_id))
 
 -- name: upsert
+-- The stage of extras holds the rows that are to be written, and no others.
 insert into :table (user_id, source_id, source_system, external_id, :columns, extra)
-select $1, $2, $3, s.external_id, :stage_columns, s.extra::jsonb
-from stage_:table s join stage_changed c using (seq)
-where c.differs
+select $1, $2, $3, s.external_id, :stage_columns, e.extra::jsonb
+from stage_:table s join stage_extra e using (seq)
 order by s.external_id
 on conflict (source_id, external_id) do update set
   :assignments, extra = excluded.extra, last_changed_at = now(), deleted_at = null
@@ -132,7 +133,7 @@ where source_id = $1 and external_id = any($2::text[]) and (deleted_at is null o
 
 -- name: outcomes
 -- What became of the staged rows that are not unchanged.
-select s.page_no, s.batch_no, s.external_id, c.is_new from stage_changed c join stage_:table s using (seq)
+select seq, is_new, differs from stage_changed
 
 -- name: remember_staged
 insert into sync_keys_seen (run_id, entity, external_id, page_no, batch_no, user_id, outcome)
