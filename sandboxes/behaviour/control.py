@@ -11,6 +11,7 @@ from sandboxes.behaviour.auth import Auth
 from sandboxes.behaviour.faults import FaultRule
 from sandboxes.behaviour.limits import Limits
 from sandboxes.behaviour.server import CONTROL, Behaviour
+from sandboxes.behaviour.validators import ValidatorMode
 from sandboxes.data.documents import encode
 
 _Body = TypeVar("_Body")
@@ -29,8 +30,14 @@ def json_of(value: Any) -> web.Response:
     return web.Response(body=encode(value), content_type="application/json")
 
 
+class Validators(msgspec.Struct, forbid_unknown_fields=True):
+    """What answers are validated by."""
+
+    mode: ValidatorMode
+
+
 def control_routes(behaviour: Behaviour, reset: Callable[[], None]) -> list[web.RouteDef]:
-    """Faults, limits, credentials, arrivals and reset; `reset` is the application's own part of it."""
+    """Faults, limits, credentials, validators, arrivals and reset; `reset` is the application's own part of it."""
 
     async def set_faults(request: web.Request) -> web.Response:
         behaviour.faults.set(*await body_of(request, list[FaultRule]))
@@ -45,6 +52,10 @@ def control_routes(behaviour: Behaviour, reset: Callable[[], None]) -> list[web.
 
     async def set_auth(request: web.Request) -> web.Response:
         behaviour.auth = await body_of(request, Auth)
+        return json_of({"ok": True})
+
+    async def set_validators(request: web.Request) -> web.Response:
+        behaviour.validators = (await body_of(request, Validators)).mode
         return json_of({"ok": True})
 
     async def arrivals(request: web.Request) -> web.Response:
@@ -71,6 +82,7 @@ def control_routes(behaviour: Behaviour, reset: Callable[[], None]) -> list[web.
         web.get(f"{CONTROL}faults", get_faults),
         web.post(f"{CONTROL}limits", set_limits),
         web.post(f"{CONTROL}auth", set_auth),
+        web.post(f"{CONTROL}validators", set_validators),
         web.get(f"{CONTROL}arrivals", arrivals),
         web.post(f"{CONTROL}reset", reset_all),
     ]

@@ -13,6 +13,7 @@ from sandboxes.behaviour.auth import Auth
 from sandboxes.behaviour.clock import steady, wall
 from sandboxes.behaviour.faults import Faults
 from sandboxes.behaviour.limits import Arrival, ArrivalLog, Limits, too_many
+from sandboxes.behaviour.validators import ValidatorMode
 
 CONTROL = "/_control/"
 """Paths below this are the test's own: no credential, no limit, no fault, no log."""
@@ -24,6 +25,8 @@ class Behaviour:
 
     auth: Auth = field(default_factory=Auth)
     limits: Limits = field(default_factory=Limits)
+    validators: ValidatorMode | None = None
+    """None: as servers of the kind mostly do."""
     steady: Callable[[], float] = steady
     wall: Callable[[], datetime] = wall
     faults: Faults = field(default_factory=Faults, init=False)
@@ -31,11 +34,11 @@ class Behaviour:
 
     def __post_init__(self) -> None:
         self.log = ArrivalLog(self.steady)
-        self._first = (self.auth, self.limits)
+        self._first = (self.auth, self.limits, self.validators)
 
     def reset(self) -> None:
-        """No faults, an empty log, the first credentials and limits."""
-        self.auth, self.limits = self._first
+        """No faults, an empty log, the first credentials, limits and validators."""
+        self.auth, self.limits, self.validators = self._first
         self.faults.set()
         self.log.clear()
 

@@ -1,12 +1,10 @@
 """The file server as an application; README.md has the routes."""
 
-from datetime import UTC, datetime
-from email.utils import format_datetime, parsedate_to_datetime
-
 from aiohttp import web
 
 from sandboxes.behaviour.control import control_routes, json_of
 from sandboxes.behaviour.server import CONTROL, behave
+from sandboxes.behaviour.validators import unchanged, validators
 from sandboxes.files.state import FilesState
 from sandboxes.files.variants import BadVariantError, variant
 
@@ -45,26 +43,11 @@ def _answer(state: FilesState, request: web.Request) -> web.Response:
         found = variant(file, request.query)
     except BadVariantError as error:
         raise web.HTTPBadRequest(text=str(error)) from None
-    headers = {"ETag": found.etag, "Last-Modified": format_datetime(file.modified, usegmt=True)}
-    if _unchanged(request, found.etag, file.modified):
+    mode = state.behaviour.validators or "strong"
+    headers = validators(request, mode, found.etag, file.modified)
+    if unchanged(request, mode, found.etag, file.modified):
         return web.Response(status=304, headers=headers)
     if found.encoding is not None:
         headers["Content-Encoding"] = found.encoding
     kind = _TYPES.get(request.match_info["name"].rpartition(".")[2], "application/octet-stream")
     return web.Response(body=found.body, headers=headers, content_type=kind, charset=found.charset)
-
-
-def _unchanged(request: web.Request, etag: str, modified: datetime) -> bool:
-    """RFC 9110, 13.2.2: If-None-Match decides alone where it is sent, If-Modified-Since where it is not."""
-    wanted = request.headers.get("If-None-Match")
-    if wanted is not None:
-        tags = [tag.strip().removeprefix("W/") for tag in wanted.split(",")]
-        return "*" in tags or etag in tags
-    since = request.headers.get("If-Modified-Since")
-    if since is None:
-        return False
-    try:
-        moment = parsedate_to_datetime(since)
-    except ValueError:
-        return False
-    return modified <= (moment if moment.tzinfo else moment.replace(tzinfo=UTC))

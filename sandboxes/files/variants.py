@@ -1,11 +1,11 @@
 """The dialects in which the same CSV file can be asked for."""
 
 import gzip
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from sandboxes.behaviour.validators import etag_of
 from sandboxes.files.state import Rows, StoredFile, write_csv
 
 _DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
@@ -43,7 +43,7 @@ def variant(file: StoredFile, query: Mapping[str, str]) -> Variant:
             body = gzip.compress(body, mtime=0)  # without a time in it, so that the same file has the same ETag
         while len(file.made) >= _MAX_MADE:
             del file.made[next(iter(file.made))]
-        made = file.made[key] = body, f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+        made = file.made[key] = body, etag_of(body)
     return Variant(*made, charset, "gzip" if zipped else None)
 
 

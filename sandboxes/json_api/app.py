@@ -8,6 +8,7 @@ from aiohttp.typedefs import Handler
 from sandboxes.behaviour.answers import PAGE_LOOP
 from sandboxes.behaviour.control import control_routes
 from sandboxes.behaviour.server import behave
+from sandboxes.behaviour.validators import etag_of, unchanged, validators
 from sandboxes.data.documents import EntityName
 from sandboxes.json_api.control import data_routes
 from sandboxes.json_api.paging import STYLES, BadParameterError, Call, Style, page, style_of
@@ -44,7 +45,10 @@ def _collection(state: JsonApiState, entity: EntityName, style: Style | None) ->
             )
         except BadParameterError as error:
             raise web.HTTPBadRequest(text=str(error)) from None
-        headers = {} if found.link is None else {"Link": found.link}
+        mode, etag = state.behaviour.validators or "none", etag_of(found.body)
+        headers = validators(request, mode, etag, None) | ({} if found.link is None else {"Link": found.link})
+        if unchanged(request, mode, etag, None):
+            return web.Response(status=304, headers=headers)
         return web.Response(body=found.body, headers=headers, content_type="application/json", charset="utf-8")
 
     return handler
