@@ -1,21 +1,14 @@
 """The scheduler's composition root: due sources, relay, reaper, dead letters, public requests, retention."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-
-import structlog
-
 from services.scheduler.dead_letters import DeadLetterHandler
 from services.scheduler.due import BATCH, DueSources
 from services.scheduler.public import PublicRequestHandler
 from services.scheduler.reaper import Reaper
 from services.scheduler.retention import forget
 from services.scheduler.settings import SchedulerSettings
-from shared.clock import Clock
-from shared.errors import PlatformAwayError
 from shared.messaging.consumer import Consumer
 from shared.messaging.settle import BusOnlyHooks
-from shared.runtime.consuming import ConsumerService, Loop, MetricsObserver
+from shared.runtime.consuming import ConsumerService, MetricsObserver, every
 from shared.runtime.dispatch import relay_once
 from shared.runtime.resources import Resources
 from shared.runtime.service import Service
@@ -27,8 +20,6 @@ RELAY_AGE = 2.0
 """Seconds that whoever wrote an outbox row has for publishing it, before the relay does."""
 REAPER_SECONDS = 10.0
 RETENTION_SECONDS = 30.0
-
-_log = structlog.get_logger()
 
 
 def build(settings: SchedulerSettings, resources: Resources) -> Service:
@@ -80,23 +71,3 @@ def build(settings: SchedulerSettings, resources: Resources) -> Service:
             ),
         ),
     )  # fmt: skip
-
-
-def every(seconds: float, work: Callable[[], Awaitable[None]], clock: Clock) -> Loop:
-    """A loop that does `work` again and again; an outage of the platform costs it one turn."""
-
-    async def loop(stop: asyncio.Event) -> None:
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            while not stop.is_set():
-                try:
-                    await work()
-                except PlatformAwayError as error:
-                    _log.info("a turn was skipped", reason=error.message)
-                nap = asyncio.create_task(clock.sleep(seconds))
-                await asyncio.wait({nap, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                nap.cancel()
-        finally:
-            stopping.cancel()
-
-    return loop

@@ -5,8 +5,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
+import structlog
 from prometheus_client import Counter
 
+from shared.clock import Clock
+from shared.errors import PlatformAwayError
 from shared.messaging.consumer import BatchConsumer, Consumer, Outcome, PauseReason
 from shared.messaging.topology import QueueName
 from shared.observability.metrics import Metrics
@@ -14,6 +17,8 @@ from shared.runtime.resources import Resources
 
 Loop = Callable[[asyncio.Event], Awaitable[None]]
 """Works until the event is set."""
+
+_log = structlog.get_logger()
 
 
 class ConsumerService:
@@ -73,3 +78,23 @@ class MetricsObserver:
 
     def paused(self, queue: QueueName, reason: PauseReason | None) -> None:
         """Readiness and the log tell it."""
+
+
+def every(seconds: float, work: Callable[[], Awaitable[None]], clock: Clock) -> Loop:
+    """A loop that does `work` again and again; an outage of the platform costs it one turn."""
+
+    async def loop(stop: asyncio.Event) -> None:
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                try:
+                    await work()
+                except PlatformAwayError as error:
+                    _log.info("a turn was skipped", reason=error.message)
+                nap = asyncio.create_task(clock.sleep(seconds))
+                await asyncio.wait({nap, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                nap.cancel()
+        finally:
+            stopping.cancel()
+
+    return loop
