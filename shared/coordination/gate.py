@@ -57,6 +57,11 @@ class SlotGate:
         finally:
             await grant.close()
 
+    async def give_back(self, budget: Budget, slot: str) -> None:
+        """The slot that a ParkError carried is not wanted: others may have its time."""
+        with suppress(PlatformAwayError):  # then it is only wasted
+            await self._limiter.unused(budget, slot)
+
     async def block(self, scope: str, seconds: float) -> None:
         """The vendor said 429: every process waits with us."""
         await self._limiter.block(scope, seconds)

@@ -1,7 +1,8 @@
-"""The shared budget of an upstream account, as its users see it. `limiter.py` keeps these promises in Redis."""
+"""What the fetchers share: the budget of an upstream account, and vendors' answers. Kept in Redis by `limiter.py` and
+`response_cache.py`."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 
@@ -96,4 +97,68 @@ class RateLimiter(Protocol):
 
     async def block(self, scope: str, seconds: float) -> None:
         """The vendor said 429: nobody calls for `seconds` (at most 1 h); slots that fall inside are void."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """One source's place in the response cache."""
+
+    source_type: str
+    user_id: str
+    source_id: str
+    secret: bytes = field(repr=False)
+    """Closes what is kept here: with it forgotten nothing of it can be opened any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request. `digest` stands for all of it, source and credentials included, and tells nothing of it."""
+
+    method: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """A good answer, status 200, as it came."""
+
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    url: str = field(repr=False)
+    """The final one, without secret parameters."""
+    secret_params: frozenset[str]
+    """Names of the parameters that carried credentials."""
+    kept_at: float
+    """Unix seconds at which the vendor gave it, or last said that it still holds."""
+    kept_by: int | None
+    """The number of the run that asked then; None: a test or a preview."""
+    fresh: bool = True
+    """False: kept only to ask the vendor whether it still holds."""
+
+
+Wanted = Literal["fresh", "stale", "either"]
+"""`fresh`: an answer that may be used; `stale`: one that the vendor can be asked about, whether or not it is fresh."""
+
+
+class ResponseCache(Protocol):
+    """Vendors' answers, sealed. Every method raises PlatformAwayError when Redis is away: go on as if it were empty."""
+
+    async def find(self, shelf: Shelf, question: Question, wanted: Wanted) -> KeptAnswer | None:
+        """What is kept, None when nothing is, or nothing that can be opened."""
+        ...
+
+    async def keep(self, shelf: Shelf, question: Question, answer: KeptAnswer, *, ttl: int, to_confirm: bool) -> bool:
+        """Keep it for `ttl` seconds; with `to_confirm` also beyond, to ask the vendor whether it still holds.
+
+        False: there is no room.
+        """
+        ...
+
+    async def confirm(self, shelf: Shelf, question: Question, answer: KeptAnswer, *, ttl: int) -> bool:
+        """The vendor said that the answer still holds: it is fresh again. It is not kept longer than before."""
+        ...
+
+    async def purge(self, source_id: str) -> None:
+        """Remove everything that is kept for this source."""
         ...

@@ -19,6 +19,7 @@ from shared.sealing.keytext import NamedKey, format_keys, parse_keys
 WEBHOOK_SETTING = "HEADRACE_WEBHOOK_KEYS"
 
 _LABEL = b"headrace/symmetric-box"
+_NARROWED = b"headrace/symmetric-box/narrowed"
 _VERSION = 1
 _SALT_BYTES = 16
 _HINT = "Make the secret anew; a cached body is fetched again by itself."
@@ -61,6 +62,12 @@ class SymmetricBox:
             return _cipher(key, salt).decrypt(nonce, sealed[body:], _associated(key.kid, context))
         except InvalidTag:
             raise SealError("Sealed data was altered or belongs elsewhere.", hint=_HINT) from None
+
+    def narrowed(self, secret: bytes) -> "SymmetricBox":
+        """Boxes that open with these keys and `secret` together: who forgets the secret forgets what they hold."""
+        return SymmetricBox(
+            tuple(NamedKey(key.kid, hkdf(key.material, salt=secret, info=_NARROWED)) for key in self._keys)
+        )
 
     def seal_text(self, plaintext: bytes, context: tuple[str, ...]) -> str:
         """As `seal`, in base64, for a text or JSONB column."""
