@@ -6,7 +6,7 @@ from shared.connector_sdk.token_endpoint import ConsentOverError
 from shared.contracts.messages import ConsentReply, ConsentRequested, decode, encode
 from shared.errors import HeadraceError, PlatformAwayError
 from shared.messaging.ports import Message
-from shared.storage import consents
+from shared.storage import cache_rules, consents
 from shared.storage.consents import SealedCode
 from shared.storage.database import Database
 
@@ -40,6 +40,8 @@ class ConsentHandler:
             renewed = await self._opener.redeem(code)
             async with self._db.for_tenant(code.source.user_id) as conn:
                 kept = await consents.keep(conn, code, renewed)
+                if kept:
+                    await cache_rules.forget(conn, code.source.box_id)
         except PlatformAwayError:
             raise
         except ConsentOverError:

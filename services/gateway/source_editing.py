@@ -13,12 +13,15 @@ from shared.connector_sdk.spec import RateLimit
 from shared.contracts.ids import SourceId, UserId
 from shared.contracts.schedule import next_after
 from shared.sealing.boxes import Context
-from shared.storage import sources
+from shared.storage import cache_rules, sources
 from shared.storage.database import Connection
 from shared.storage.sources import SealedCredentials, SourceValues, SourceView
 
 _REREAD = ("config", "field_mappings")
 """A change of these makes an incremental read wrong: old rows would keep what the old ones made of them."""
+
+_REASK = ("config", "cache_ttl_seconds")
+"""A change of these is a wish for other answers than those that are kept. A mapping is applied to the same ones."""
 
 
 async def create_source(deps: GatewayDeps, conn: Connection, user_id: UserId, asked: SourceCreate) -> SourceView:
@@ -74,6 +77,8 @@ async def change_source(
     )
     if any(getattr(planned, name) != getattr(current, name) for name in _REREAD):
         await sources.forget_cursors(conn, source_id)
+    if credentials is not None or any(getattr(planned, name) != getattr(current, name) for name in _REASK):
+        await cache_rules.forget(conn, source_id)
     after = await sources.load_source(conn, source_id)
     assert after is not None
     return after

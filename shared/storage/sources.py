@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from shared.contracts.ids import Entity, RunId, SourceId, UserId
+from shared.storage import cache_rules
 from shared.storage.database import Connection, Record
 from shared.storage.queries import load_queries
 
@@ -130,9 +131,10 @@ async def replace_credentials(conn: Connection, source_id: SourceId, credentials
 
 
 async def erase_source(conn: Connection, source_id: SourceId) -> None:
-    """Mark it deleted and erase its credentials; its rows stay."""
+    """Mark it deleted; erase its credentials and the answers kept for it. Its rows stay."""
     await conn.execute(_SQL["erase"], source_id)
     await conn.execute(_SQL["forget_cursors"], source_id)
+    await cache_rules.forget(conn, source_id)
 
 
 async def pause_source(conn: Connection, source_id: SourceId) -> None:

@@ -11,7 +11,7 @@ from services.gateway.problems import FieldError, conflict, invalid, not_found, 
 from services.gateway.starting import accepted, living_source, start_run
 from shared.contracts.ids import SourceId
 from shared.contracts.schedule import next_after
-from shared.storage import sources
+from shared.storage import cache_rules, sources
 from shared.storage.audit import record
 from shared.storage.database import Connection
 from shared.storage.sources import SourceView
@@ -49,7 +49,7 @@ async def resume(source_id: SourceId, identity: CurrentIdentity, deps: Deps) -> 
 
 @router.post("/sources/{source_id}/reset")
 async def reset(source_id: SourceId, identity: CurrentIdentity, deps: Deps) -> SourceView:
-    """Forget how far each entity was read: the next run is full. Rows stay."""
+    """Forget how far each entity was read, and kept answers: the next run reads everything anew. Rows stay."""
     async with deps.database.for_tenant(identity.user_id) as conn:
         source = await _locked(conn, source_id)
         active = await sources.active_run_ids(conn, source_id)
@@ -57,6 +57,7 @@ async def reset(source_id: SourceId, identity: CurrentIdentity, deps: Deps) -> S
             detail = "A run of this source is active; it would set the cursors again."
             raise conflict(detail, hint="Wait for it to end, or cancel it.", run_id=active[-1])
         await sources.forget_cursors(conn, source_id)
+        await cache_rules.forget(conn, source_id)
         await record(conn, identity.user_id, identity.actor, "source.reset", "source", source_id)
         return source
 
