@@ -80,11 +80,13 @@ class Pipeline:
         return source_id
 
     async def ask(self, source_id: SourceId, **wishes: Any) -> RunId:
-        """Ask for a run as the gateway does."""
+        """Ask for a run as the gateway does: a person's that reads anew, unless `force` or `trigger` say otherwise."""
         row = await self.admin.fetchrow("select * from external_data_sources where id = $1", source_id)
         assert row is not None
         entities = wishes.pop("entities", tuple(row["entities"]))
-        asked = RunAsk(source_id, row["user_id"], row["source_type"], entities, "manual", **wishes)
+        trigger = wishes.pop("trigger", "manual")
+        wishes.setdefault("force", trigger == "manual")
+        asked = RunAsk(source_id, row["user_id"], row["source_type"], entities, trigger, **wishes)
         db = self.databases["gateway"]
         async with db.for_tenant(row["user_id"]) as conn:
             requested = await request_run(conn, asked, merge=False)

@@ -3,10 +3,11 @@
 from services.fetcher.consenting import ConsentHandler
 from services.fetcher.hooks import FetcherHooks
 from services.fetcher.key_check import KeyCheck
-from services.fetcher.opening import SourceOpener
+from services.fetcher.opening import KeptAnswers, SourceOpener
 from services.fetcher.page_chain import PageHandler
 from services.fetcher.planning import PlanHandler
 from services.fetcher.probing import ProbeHandler, ProbeHooks
+from services.fetcher.purging import EVERY_SECONDS, Purger
 from services.fetcher.sampling import SampleHandler
 from services.fetcher.settings import FetcherSettings
 from shared.connector_sdk.registry import Registry, discover
@@ -14,15 +15,17 @@ from shared.connector_sdk.token_keeper import TokenKeeper
 from shared.contracts.messages import ConsentRequested, SampleRequested
 from shared.coordination.gate import SlotGate
 from shared.coordination.limiter import RedisRateLimiter
+from shared.coordination.response_cache import RedisResponseCache
 from shared.errors import StartupError
 from shared.http.client import HttpClient
 from shared.http.egress import EgressPolicy
 from shared.messaging.consumer import Consumer, Handler
 from shared.messaging.ports import Message
-from shared.runtime.consuming import ConsumerService, MetricsObserver
+from shared.runtime.consuming import ConsumerService, MetricsObserver, every
 from shared.runtime.resources import Resources
 from shared.runtime.service import Service
 from shared.sealing.keyring import KeyRing
+from shared.sealing.symmetric import derive_cache_keys
 from shared.storage import upstream_calls
 from shared.storage.database import Database
 
@@ -42,13 +45,20 @@ def build(settings: FetcherSettings, resources: Resources, registry: Registry | 
     gate = SlotGate(limiter, clock, renew_every=limiter.lease_ttl / 3)
     registry = registry or discover()
     keeper = TokenKeeper(db, ring, http, clock, resources.secrets)
-    opener = SourceOpener(registry, ring, resources.secrets, http, gate, db, keeper)
+    cache = RedisResponseCache(
+        redis, derive_cache_keys(ring), prefix=resources.key_prefix, max_bytes=settings.cache_megabytes * 1024**2
+    )
+    answers = None
+    if settings.cache_megabytes:
+        answers = KeptAnswers(cache, clock, lambda event: resources.metrics.cache_events.labels(event).inc())
+    opener = SourceOpener(registry, ring, resources.secrets, http, gate, db, keeper, answers)
     hooks, observer = FetcherHooks(db, bus), MetricsObserver(resources.metrics)
     workers = settings.fetch_workers
     return ConsumerService(
         "fetcher",
         resources,
         enter=(KeyCheck(db, ring, registry), http),
+        loops=(every(EVERY_SECONDS, Purger(db, cache).purge, clock),),
         consumers=(
             Consumer(
                 bus, "requests", PlanHandler(db, bus, opener, clock).on_run_requested,

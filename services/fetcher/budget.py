@@ -3,12 +3,15 @@
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from types import TracebackType
+from typing import Self
 
 from shared.connector_sdk.spec import RateLimit
 from shared.coordination.gate import Grant, SlotGate
 from shared.coordination.ports import Budget, Window
 from shared.errors import ParkError
 from shared.storage import upstream_calls
+from shared.storage.cache_rules import CacheUse
 from shared.storage.database import Database
 
 MAX_WAIT = 2.0
@@ -48,19 +51,67 @@ def budgets_of(vendor: Mapping[str, RateLimit], own: RateLimit, account: str, me
 
 
 class StepBudget:
-    """Implements the metered client's budget: each hop is one call of the step's grant."""
+    """Implements the metered client's budget: each hop is one call of the step's grant.
+
+    Use as a context; what is left of the grants is given back at its end.
+    """
 
     def __init__(
-        self, gate: SlotGate, db: Database, budgets: Mapping[str, Budget], grants: Mapping[str, Grant]
+        self,
+        gate: SlotGate,
+        db: Database,
+        budgets: Mapping[str, Budget],
+        calls: Mapping[str, int],
+        slot: str | None,
+        *,
+        uses_cache: bool,
     ) -> None:
+        """`calls`: of the whole step, by limit class. `slot`: what a ParkError carried, as `class=slot`."""
+        self.uses_cache = uses_cache
         self._gate = gate
         self._db = db
         self._budgets = budgets
-        self._grants = grants
+        self._cost = calls
+        self._slot = slot
+        self._grants: dict[str, Grant] = {}
         self._calls: dict[str, AsyncExitStack] = {}
+        self._reserved = False
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def reserve(self) -> None:
+        """All calls of the step, class by class; once. ParkError carries the slot as `class=slot`."""
+        if self._reserved:
+            return
+        carried_class, _, carried = (self._slot or "").partition("=")
+        for limit_class, budget in self._budgets.items():
+            cost = self._cost.get(limit_class, 0)
+            if cost == 0 or limit_class in self._grants:
+                continue
+            mine = carried if limit_class == carried_class else None
+            step = self._gate.step(budget, cost=cost, max_wait=MAX_WAIT, slot=mine)
+            try:
+                self._grants[limit_class] = await self._stack.enter_async_context(step)
+            except ParkError as park:
+                raise _named(park, limit_class) from None
+        self._reserved = True
+
+    async def give_back(self, park: ParkError) -> None:
+        """The slot of this ParkError is not needed after all."""
+        limit_class, _, slot = park.slot.partition("=")
+        if slot:
+            await self._gate.give_back(self._budgets[limit_class], slot)
 
     async def spend(self, *limit_classes: str) -> None:
         """Begin one call; it ends with the next one of the class or with the client's `concurrency` context."""
+        await self.reserve()
         if len(limit_classes) > 1:
             await self._together(limit_classes)
         else:
@@ -111,25 +162,60 @@ class StepBudget:
                 del self._calls[limit_class]
 
 
+class SpentBudget:
+    """Of a step that would have to wait, and may go on only as far as it needs no call. Raises the ParkError then."""
+
+    uses_cache = True
+
+    def __init__(self, park: ParkError) -> None:
+        self._park = park
+        self.asked = False
+        """A call was wanted: the step waits for the slot of the ParkError."""
+
+    async def spend(self, *limit_classes: str) -> None:  # noqa: ARG002 - the port's signature
+        self.asked = True
+        raise self._park
+
+    async def blocked(self, limit_class: str, retry_after: float | None) -> None:
+        """Nobody called."""
+
+    @asynccontextmanager
+    async def concurrency(self, limit_class: str) -> AsyncIterator[None]:  # noqa: ARG002 - the port's signature
+        yield
+
+
 @asynccontextmanager
 async def step_budget(
-    gate: SlotGate, db: Database, budgets: Mapping[str, Budget], calls: Mapping[str, int], slot: str | None
-) -> AsyncIterator[StepBudget]:
-    """Reserve all calls of a step, class by class. ParkError carries the slot as `class=slot`."""
-    carried_class, _, carried = (slot or "").partition("=")
-    async with AsyncExitStack() as stack:
-        grants = {}
-        for limit_class, budget in budgets.items():
-            cost = calls.get(limit_class, 0)
-            if cost == 0:
-                continue
-            mine = carried if limit_class == carried_class else None
-            step = gate.step(budget, cost=cost, max_wait=MAX_WAIT, slot=mine)
+    gate: SlotGate,
+    db: Database,
+    budgets: Mapping[str, Budget],
+    calls: Mapping[str, int],
+    slot: str | None,
+    *,
+    use: CacheUse = "never",
+) -> AsyncIterator[StepBudget | SpentBudget]:
+    """Reserve all calls of a step before it starts, but for one that may find all its answers in the cache (`first`).
+
+    Where the step would have to wait, one that may then use the cache (`stand_in`) starts nevertheless.
+    """
+    async with StepBudget(gate, db, budgets, calls, slot, uses_cache=use == "first") as budget:
+        parked: ParkError | None = None
+        if use != "first":
             try:
-                grants[limit_class] = await stack.enter_async_context(step)
+                await budget.reserve()
             except ParkError as park:
-                raise _named(park, limit_class) from None
-        yield StepBudget(gate, db, budgets, grants)
+                if use == "never":
+                    raise
+                parked = park
+        if parked is None:
+            yield budget
+            return
+        spent = SpentBudget(parked)
+        try:
+            yield spent
+        finally:
+            if not spent.asked:
+                await budget.give_back(parked)
 
 
 def _named(park: ParkError, limit_class: str) -> ParkError:

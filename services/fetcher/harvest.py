@@ -1,6 +1,6 @@
 """What one step read, in batches: of a page in memory, or of a spooled read on disk."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -32,6 +32,10 @@ class Harvest(Protocol):
 
     async def batch(self, number: int) -> Batch: ...
 
+    def forget_deletions(self) -> None:
+        """They are of a while ago: who is deleted by then is for a read of the vendor to say."""
+        ...
+
 
 class PageHarvest:
     """A page that is in memory anyway."""
@@ -43,6 +47,9 @@ class PageHarvest:
         self._rejects = [reject_of(bad) for bad in page.rejects]
         records = len(page.records) + len(self._rejects)
         self.page = FetchedPage(page.next_cursor, records, len(self._batches), page.bytes)
+
+    def forget_deletions(self) -> None:
+        self._page = replace(self._page, deletions=())
 
     async def batch(self, number: int) -> Batch:
         if number:

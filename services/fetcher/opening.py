@@ -1,6 +1,6 @@
 """Opens a source for one step: the only place where sealed credentials become plain, and only while it is needed."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -9,8 +9,10 @@ from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 
-from services.fetcher.budget import budgets_of, step_budget
+from services.fetcher.budget import SpentBudget, StepBudget, budgets_of, step_budget
+from shared.clock import Clock
 from shared.connector_sdk.access import Access, TokenAccess
+from shared.connector_sdk.caching import CacheEvent, StepCache
 from shared.connector_sdk.credentials import Credentials, Secrets, apply, canonical, credentials_set
 from shared.connector_sdk.metered import MeteredClient
 from shared.connector_sdk.oauth import OAuthCredentials, OAuthGrant, reconnect_hint
@@ -22,6 +24,7 @@ from shared.connector_sdk.token_keeper import TokenKeeper
 from shared.contracts.ids import Entity, SourceId
 from shared.contracts.messages import Cursor, encode_json
 from shared.coordination.gate import SlotGate
+from shared.coordination.ports import ResponseCache, Shelf
 from shared.errors import AuthenticationError, ConfigurationError, EgressRefusedError, UnusableBodyError
 from shared.http.client import HttpClient
 from shared.http.egress import HINT
@@ -29,6 +32,7 @@ from shared.observability.secrets import SecretRegistry
 from shared.sealing.boxes import Context
 from shared.sealing.fingerprints import FingerprintKey
 from shared.sealing.keyring import KeyRing
+from shared.storage.cache_rules import CacheRule
 from shared.storage.consents import SealedCode
 from shared.storage.database import Database
 from shared.storage.sealed_sources import SealedSource
@@ -61,6 +65,15 @@ class OpenSource:
     client: MeteredClient
 
 
+@dataclass(frozen=True, slots=True)
+class KeptAnswers:
+    """The response cache as the fetcher has it."""
+
+    store: ResponseCache
+    clock: Clock
+    told: Callable[[CacheEvent], None]
+
+
 def validated(adapter: TypeAdapter[Any], value: Any, what: str) -> Any:
     """`value` through the connector's own model. ConfigurationError names the field, never its content."""
     try:
@@ -83,7 +96,9 @@ class SourceOpener:
         gate: SlotGate,
         db: Database,
         keeper: TokenKeeper,
+        answers: KeptAnswers | None,
     ) -> None:
+        """`answers` None: none are kept."""
         self._registry = registry
         self._ring = ring
         self._fingerprints = FingerprintKey(ring)
@@ -92,6 +107,7 @@ class SourceOpener:
         self._gate = gate
         self._db = db
         self._keeper = keeper
+        self._answers = answers
 
     def connector(self, source_type: str) -> Connector:
         """Raises ConfigurationError for an unknown type."""
@@ -126,9 +142,12 @@ class SourceOpener:
             own = RateLimit.model_validate(sealed.rate_limit)
             budgets = budgets_of(connector.spec.rate_limits, own, account, str(sealed.box_id))
             calls = _calls(connector.open(sealed.config, NoCalls()), entity, cursor)
-            async with step_budget(self._gate, self._db, budgets, calls, slot) as budget:
+            rule = None if self._answers is None else sealed.cache
+            use = "never" if rule is None else rule.use
+            async with step_budget(self._gate, self._db, budgets, calls, slot, use=use) as budget:
                 with access as secrets:
-                    client = MeteredClient(self._http, secrets, budget)
+                    cache = self._cache(sealed, rule, fingerprint, budget)
+                    client = MeteredClient(self._http, secrets, budget, cache)
                     yield OpenSource(connector.open(sealed.config, client), client)
 
     async def redeem(self, code: SealedCode) -> SealedCredentials:
@@ -182,6 +201,23 @@ class SourceOpener:
             origins=origins,
         )
         return TokenAccess(self._keeper, grant, self._secrets)
+
+    def _cache(
+        self, sealed: SealedSource, rule: CacheRule | None, fingerprint: str, budget: StepBudget | SpentBudget
+    ) -> StepCache | None:
+        if rule is None or self._answers is None:
+            return None
+        shelf = Shelf(sealed.source_type, str(sealed.user_id), str(rule.source_id), rule.secret.bytes)
+        return StepCache(
+            self._answers.store,
+            rule,
+            shelf,
+            fingerprint,
+            self._fingerprints.digest,
+            self._answers.clock,
+            self._answers.told,
+            uses=budget.uses_cache,
+        )
 
     def _check_origins(self, spec: ConnectorSpec, config: Mapping[str, Any]) -> None:
         """A vendor's credentials go to the vendor, or where the operator says."""

@@ -55,7 +55,9 @@ class PageHandler:
             if run is None:
                 raise PoisonMessageError("no such run")
             verdict = await pages.judge(conn, due)
-            sealed = await sealed_sources.of_run(conn, run) if isinstance(verdict, Fetch) else None
+            sealed = None
+            if isinstance(verdict, Fetch):
+                sealed = await sealed_sources.of_run(conn, run, due.entity, targeted=verdict.targets is not None)
         match verdict:
             case Drop():
                 _log.debug("page message dropped", page=due.page_no, ended=verdict.ended)
@@ -74,6 +76,7 @@ class PageHandler:
                     try:
                         request = ReadRequest(due.entity, verdict.since, verdict.targets)
                         harvest = await self._read(opened.source, due, request, life, kept)
+                        await opened.client.keep()
                     except WholeReadNeededError:
                         await self._count_calls(run, due, opened)
                         await self._read_whole(due, verdict)
@@ -81,6 +84,8 @@ class PageHandler:
                     except BaseException:
                         await self._count_calls(run, due, opened)
                         raise
+                if opened.client.hits or (sealed.cache is not None and sealed.cache.used):
+                    harvest.forget_deletions()
                 await self._pass_on(run, due, verdict, harvest, opened.client, life)
         except AbandonedError:
             _log.info("step abandoned: the run has ended", page=due.page_no)
@@ -105,7 +110,7 @@ class PageHandler:
         page = replace(harvest.page, bytes=client.bytes_read)
         async with self._db.for_run(due.run_id) as (conn, _):
             outcome = await pages.record(conn, run.user_id, due, page, verdict)
-            await runs.count_calls(conn, due.run_id, due.entity, client.calls)
+            await runs.count_calls(conn, due.run_id, due.entity, client.calls, client.hits)
             await sealed_sources.count_requests(conn, run.source_id, client.calls)
         if isinstance(outcome, FollowUp):
             await self._follow(due, outcome)

@@ -34,6 +34,7 @@ class ProbeHandler:
     async def _probe(self, sealed: SealedSource, started: float) -> ProbeReply:
         found: dict[Entity, EntityProbe] = {}
         failure: HeadraceError | None = None
+        calls = 0
         try:
             entities = self._opener.connector(sealed.source_type).spec.entities(sealed.config)
         except HeadraceError as error:
@@ -42,6 +43,8 @@ class ProbeHandler:
             try:
                 async with self._opener.open(sealed, entity) as opened:
                     count = await opened.source.check(entity)
+                    await opened.client.keep()
+                    calls += opened.client.calls
                 found[entity] = EntityProbe(ok=True, sample_count=count)
             except PlatformAwayError:
                 raise
@@ -50,7 +53,8 @@ class ProbeHandler:
                 found[entity] = EntityProbe(ok=False, message=error.message)
         latency = int((time.monotonic() - started) * 1000)
         if failure is None:
-            return ProbeReply(ok=True, message="The source answers.", latency_ms=latency, entities=found)
+            message = "The source answers." if calls else "The source answered not long ago; nothing was called now."
+            return ProbeReply(ok=True, message=message, latency_ms=latency, entities=found)
         return ProbeReply(
             ok=False,
             category=category_of(failure),

@@ -35,6 +35,7 @@ class SampleHandler:
             try:
                 async with self._opener.open(sealed, request.entity) as opened:
                     records = await _sample(opened.source, request.entity, request.size)
+                    await opened.client.keep()
                 reply = SampleReply(ok=True, message=f"{len(records)} records.", records=_bounded(records))
             except PlatformAwayError:
                 raise

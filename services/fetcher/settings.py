@@ -14,3 +14,5 @@ class FetcherSettings(SettingsModel):
     """Pages fetched at once by this process."""
     spool_dir: DirectoryPath | None = None
     """Where reads without pages are kept until they are sent on; unset: the system's place for temporary files."""
+    cache_megabytes: int = Field(default=128, ge=0, le=1_048_576)
+    """Of all vendors' answers that are kept in Redis together; 0 keeps none."""

@@ -77,6 +77,9 @@ class Spool:
         if lines or not self._ends:  # an empty read has an empty batch, so that it is accounted for too
             await self._end_batch(lines)
 
+    def forget_deletions(self) -> None:
+        """A whole read names none."""
+
     async def batch(self, number: int) -> Batch:
         start = self._ends[number - 1] if number else 0
         data = await asyncio.to_thread(self._read, start, self._ends[number])

@@ -28,6 +28,8 @@ class Request:
     also_counts_in: tuple[str, ...] = ()
     """Further limit classes that the vendor counts this call in."""
     judge: Judge | None = field(default=None, repr=False)
+    goes_on_by_header: bool = False
+    """Whether more follows is told by the answer's headers alone (Link): that its body has not changed says nothing."""
 
     @property
     def limit_classes(self) -> tuple[str, ...]:

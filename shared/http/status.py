@@ -37,6 +37,7 @@ RULES: Mapping[int, StatusRule] = {
     204: StatusRule("no_body", "sent no content"),
     205: StatusRule("no_body", "sent no content"),
     206: StatusRule("no_body", "sent a part of the answer that was asked for whole"),
+    304: StatusRule("unavailable", "says that nothing has changed since an answer that we do not have"),
     400: StatusRule("configuration", "refused the request", _URL_HINT),
     401: StatusRule("authentication", "refused the credentials", _ACCESS_HINT),
     402: StatusRule("configuration", "asks for payment", "Check that the vendor's plan includes its API."),

@@ -56,6 +56,13 @@ UPSTREAM_REQUESTS = MetricSpec(
     "Calls to vendors, by status class: 2xx, 3xx, 4xx, 429, 5xx, or none when no answer came.",
     (_SOURCE_TYPE, _label("status_class")),
 )
+CACHE_EVENTS = MetricSpec(
+    "headrace_cache_events_total",
+    "counter",
+    "Vendors' answers in the cache: used instead of a call, not there, confirmed by the vendor as still good, kept, "
+    "not kept for want of room, or not looked for because Redis was away.",
+    (_label("event", "hit", "miss", "confirmed", "kept", "no_room", "away"),),
+)
 BATCH_ROWS = MetricSpec(
     "headrace_batch_rows_total",
     "counter",
@@ -96,6 +103,7 @@ METRICS: tuple[MetricSpec, ...] = (
     LIMITER_WAIT_SECONDS,
     LIMITER_DECISIONS,
     UPSTREAM_REQUESTS,
+    CACHE_EVENTS,
     BATCH_ROWS,
     BATCH_SECONDS,
     OUTBOX_DEPTH,
@@ -120,6 +128,7 @@ class Metrics:
         self.limiter_wait_seconds = self._histogram(LIMITER_WAIT_SECONDS)
         self.limiter_decisions = self._counter(LIMITER_DECISIONS)
         self.upstream_requests = self._counter(UPSTREAM_REQUESTS)
+        self.cache_events = self._counter(CACHE_EVENTS)
         self.batch_rows = self._counter(BATCH_ROWS)
         self.batch_seconds = self._histogram(BATCH_SECONDS)
         self.outbox_depth = self._gauge(OUTBOX_DEPTH)

@@ -121,10 +121,12 @@ async def _end_complete(conn: Connection, run: RunHead, entity: Entity) -> None:
         await _end_entity(conn, run, entity, "failed", failure=failure, counts=counts)
         return
     deletes = DeleteOutcome(0, None)
-    if full and not run.dry_run:
+    # What was answered a while ago says neither what is gone by now nor up to when changes are known.
+    fresh = not state["cached"]
+    if full and fresh and not run.dry_run:
         deletes = await _delete_what_vanished(conn, run, entity, counts, stable_paging=state["stable_paging"])
     if not run.dry_run:
-        if not state["targeted"]:  # a few ids say nothing about the changes of others
+        if fresh and not state["targeted"]:  # a few ids say nothing about the changes of others
             await _move_cursor(conn, run, entity, counts["max_updated_at"], full=full)
         await conn.execute(_SQL["resolve_quarantine"], run.source_id, entity, run.id, full)
     status: RunStatus = "partial" if counts["quarantined"] or deletes.proposed is not None else "succeeded"

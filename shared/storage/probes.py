@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from shared.contracts.ids import SourceId, UserId
+from shared.storage import cache_rules
 from shared.storage.database import Connection
 from shared.storage.queries import load_queries
 from shared.storage.sealed_sources import SealedSource
@@ -53,4 +54,6 @@ async def load(conn: Connection, probe_id: UUID) -> SealedSource | None:
         config=row["config"],
         credentials=row["credentials"],
         rate_limit=row["rate_limit"],
+        # A source that is not saved has no place in the cache, and nobody who would purge it.
+        cache=None if row["source_id"] is None else await cache_rules.of_source(conn, row["source_id"]),
     )

@@ -111,7 +111,7 @@ def _view(head: Record, entities: list[Record]) -> RunView:
             for row in entities
         },
         api_calls=sum(row["api_calls"] for row in entities),
-        cache_hits=head["cache_hits"],
+        cache_hits=sum(row["cache_hits"] for row in entities),
         error=RunError(category=head["error_category"], message=head["error_message"], hint=head["error_hint"] or None)
         if head["error_category"]
         else None,

@@ -64,7 +64,7 @@ async def request_run(conn: Connection, ask: RunAsk, *, merge: bool) -> Requeste
         return RequestedRun(active.get("running") or active["queued"], created=False, conflict=True)
     if "queued" in active:
         run_id = active["queued"]
-        await conn.execute(_SQL["widen_run"], run_id, ask.mode, ask.force, ask.dry_run, ask.targeted)
+        await conn.execute(_SQL["widen_run"], run_id, ask.mode, ask.force, ask.dry_run, ask.targeted, ask.trigger)
         await conn.execute(_SQL["insert_entities"], run_id, ask.user_id, list(ask.entities), ask.mode)
         return RequestedRun(run_id, created=False, conflict=False)
     run_id = ask.run_id or RunId(uuid4())
@@ -195,9 +195,9 @@ async def read_whole(conn: Connection, run_id: RunId, entity: Entity) -> None:
     await conn.execute(_SQL["read_whole"], run_id, entity)
 
 
-async def count_calls(conn: Connection, run_id: RunId, entity: Entity, calls: int) -> None:
-    """Add calls made to the vendor; a step that made calls is progress."""
-    await conn.execute(_SQL["count_calls"], run_id, entity, calls)
+async def count_calls(conn: Connection, run_id: RunId, entity: Entity, calls: int, hits: int = 0) -> None:
+    """Add calls made to the vendor, and answers taken from the cache instead; a step that made any is progress."""
+    await conn.execute(_SQL["count_calls"], run_id, entity, calls, hits)
 
 
 async def claim_stalled(conn: Connection, seconds: float) -> tuple[tuple[RunId, int], ...]:

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.contracts.ids import SourceId, UserId
+from shared.contracts.ids import Entity, SourceId, UserId
 from shared.errors import ConfigurationError
+from shared.storage import cache_rules
+from shared.storage.cache_rules import CacheRule
 from shared.storage.database import Connection
 from shared.storage.queries import load_queries
 from shared.storage.rows import RunHead
@@ -24,10 +26,12 @@ class SealedSource:
     config: Mapping[str, Any]
     credentials: Mapping[str, Any] | None
     rate_limit: Mapping[str, Any]
+    cache: CacheRule | None = None
+    """What the step may do with kept answers; None: neither use nor keep any."""
 
 
-async def of_run(conn: Connection, run: RunHead) -> SealedSource:
-    """The run's source, with the config that was frozen when the run started."""
+async def of_run(conn: Connection, run: RunHead, entity: Entity, *, targeted: bool) -> SealedSource:
+    """The run's source for the next step of an entity, with the config that was frozen when the run started."""
     row = await conn.fetchrow(_SQL["of_source"], run.source_id)
     if row is None:
         raise ConfigurationError("the source was deleted")
@@ -38,6 +42,7 @@ async def of_run(conn: Connection, run: RunHead) -> SealedSource:
         config=run.config or {},
         credentials=row["credentials"],
         rate_limit=row["rate_limit"],
+        cache=await cache_rules.of_run(conn, run, entity, targeted=targeted),
     )
 
 

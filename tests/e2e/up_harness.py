@@ -47,7 +47,9 @@ class Up:
         return await asyncio.to_thread(self.client().post, SourceView, "/api/sources", dict(body))
 
     async def start_sync(self, source: SourceView) -> RunAccepted:
-        return await asyncio.to_thread(self.client().post, RunAccepted, f"/api/sources/{source.id}/sync", {})
+        return await asyncio.to_thread(
+            self.client().post, RunAccepted, f"/api/sources/{source.id}/sync", {"force": True}
+        )
 
     async def run(self, accepted: RunAccepted) -> RunView:
         return await asyncio.to_thread(self.client().get, RunView, f"/api/runs/{accepted.run_id}")

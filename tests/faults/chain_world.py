@@ -158,6 +158,17 @@ class ScriptedSource:
         return {"id": f"{key:04}", "name": f"version {self.records[key]}"}
 
 
+class ScriptedClient:
+    """What a step tells of its calls."""
+
+    calls = 1
+    hits = 0
+    bytes_read = 1
+
+    async def keep(self) -> None:
+        """Nothing is kept."""
+
+
 class ScriptedOpener:
     """Opens the scripted source for every source."""
 
@@ -180,7 +191,7 @@ class ScriptedOpener:
 
     @asynccontextmanager
     async def open(self, _sealed: Any, _entity: str, **_step: Any) -> AsyncIterator[Any]:
-        yield SimpleNamespace(source=self.source, client=SimpleNamespace(calls=1, bytes_read=1))
+        yield SimpleNamespace(source=self.source, client=ScriptedClient())
 
 
 @dataclass

@@ -25,6 +25,9 @@ def summary(run: RunView) -> str:
         )
         if entity.delete_proposal:
             lines.append(f"    {entity.delete_proposal} rows vanished at the source and wait for approval")
+    if run.cache_hits:
+        answers = "answer" if run.cache_hits == 1 else "answers"
+        lines.append(f"  {run.cache_hits} {answers} came from the cache; `headrace sources sync --force` reads anew")
     if run.waiting_on is not None:
         lines.append(f"  waiting: {run.waiting_on}" + (f" until {run.resume_at:%H:%M:%S} UTC" if run.resume_at else ""))
     if run.error is not None:

@@ -111,7 +111,7 @@ def sync_source(
     wait: Annotated[bool, typer.Option("--wait", help="Until it has ended; exit code 0 only if it succeeded.")] = False,
     mode: Annotated[str, typer.Option("--mode", help="incremental or full")] = "incremental",
     entity: Annotated[list[str] | None, typer.Option("--entity", help="Only this; may be given again.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Pass the cache by.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Read anew: pass kept answers by.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, write nothing.")] = False,
     url: UrlOption = None,
     token: TokenOption = None,

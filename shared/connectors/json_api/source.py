@@ -135,13 +135,17 @@ CONNECTOR: Connector = JsonApiConnector()
 
 def _request(config: EntityConfig, target: Target, read: ReadRequest) -> Request:
     headers = {"Accept": "application/json"} | config.headers
+    paging = config.pagination
+    by_header = isinstance(paging, LinkPagination) and paging.next_path is None
     if target.url is not None:
-        return Request(config.method, target.url, headers=headers)
+        return Request(config.method, target.url, headers=headers, goes_on_by_header=by_header)
     params = dict(config.params)
     if read.since is not None and config.updated_since_param is not None:
         params[config.updated_since_param] = write_since(read.since, config.updated_since_format)
     params |= dict(target.params)
-    return Request(config.method, config.url, params=tuple(params.items()), headers=headers)
+    return Request(
+        config.method, config.url, params=tuple(params.items()), headers=headers, goes_on_by_header=by_header
+    )
 
 
 def _pager(config: EntityConfig) -> Pager:

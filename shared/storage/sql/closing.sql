@@ -17,7 +17,7 @@ where e.run_id = $1 and e.status = 'running'
 order by e.entity
 
 -- name: entity_states
-select entity, status, mode, targets is not null as targeted, stable_paging, quarantined, delete_proposal, error_category, error_message, error_hint
+select entity, status, mode, targets is not null as targeted, cache_hits > 0 as cached, stable_paging, quarantined, delete_proposal, error_category, error_message, error_hint
 from sync_run_entities where run_id = $1 order by entity
 
 -- name: recount
@@ -101,7 +101,8 @@ update sync_run_entities set status = $3, read = $4, inserted = $5, updated = $6
 where run_id = $1 and entity = $2 and status in ('queued', 'running')
 
 -- name: end_run
-update sync_runs set status = $2, error_category = $3, error_message = $4, error_hint = $5, finished_at = now()
+update sync_runs r set status = $2, error_category = $3, error_message = $4, error_hint = $5, finished_at = now(),
+  cache_hits = (select coalesce(sum(e.cache_hits), 0) from sync_run_entities e where e.run_id = r.id)
 where id = $1 and status in ('queued', 'running')
 returning source_id, extract(epoch from now() - coalesce(started_at, requested_at)) * 1000 as duration_ms
 

@@ -18,8 +18,9 @@ on conflict (run_id, entity) do nothing
 
 -- name: widen_run
 -- A dry run that a real ask joins becomes real, a targeted one that wants more becomes whole: an accepted ask is not lost.
-update sync_runs set mode = case when $2 = 'full' then 'full' else mode end, force = force or $3, dry_run = dry_run and $4,
-  targeted = targeted and $5
+-- Nor is a person's run read from the cache when somebody joins it who is owed what the vendor has now.
+update sync_runs set mode = case when $2 = 'full' then 'full' else mode end, dry_run = dry_run and $4,
+  targeted = targeted and $5, force = force or $3 or (trigger = 'manual' and $6 <> 'manual')
 where id = $1 and status = 'queued'
 
 -- name: start_run
@@ -78,7 +79,7 @@ update sync_run_entities set mode = 'full', since = null, targets = null, progre
 where run_id = $1 and entity = $2 and status = 'running'
 
 -- name: count_calls
-update sync_run_entities set api_calls = api_calls + $3, waiting_on = null, resume_at = null, progressed_at = now()
+update sync_run_entities set api_calls = api_calls + $3, cache_hits = cache_hits + $4, waiting_on = null, resume_at = null, progressed_at = now()
 where run_id = $1 and entity = $2 and status in ('queued', 'running')
 
 -- name: claim_stalled

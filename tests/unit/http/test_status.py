@@ -28,7 +28,7 @@ NOW = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)
         (206, UnusableBodyError),
         (300, ConfigurationError),
         (302, ConfigurationError),
-        (304, ConfigurationError),
+        (304, UnavailableError),
         (400, ConfigurationError),
         (401, AuthenticationError),
         (403, AuthenticationError),
