@@ -178,6 +178,7 @@ class MeteredClient:
             secret_headers=secrets.headers,
             secret_params=secrets.params,
             body=body,
+            patience=request.patience,
         )
 
     def _payer(self, request: Request) -> BeforeCall:

@@ -30,6 +30,8 @@ class Request:
     judge: Judge | None = field(default=None, repr=False)
     goes_on_by_header: bool = False
     """Whether more follows is told by the answer's headers alone (Link): that its body has not changed says nothing."""
+    patience: float | None = None
+    """The longest silence in seconds, where a vendor works on the answer before it sends any of it; None: as usual."""
 
     @property
     def limit_classes(self) -> tuple[str, ...]:

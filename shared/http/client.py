@@ -216,7 +216,7 @@ class HttpClient:
             if before_call is not None:
                 await before_call()
             started = asyncio.get_running_loop().time()
-            response = await self._dial(hop, shown, seconds)
+            response = await self._dial(hop, shown, seconds, request.patience or self._limits.read)
             location = response.headers.get("Location")
             if response.status not in REDIRECTS or not location:
                 return response, hop, shown
@@ -226,7 +226,7 @@ class HttpClient:
             shown = f"{first} (redirected to {origin(hop.url)})"
         raise ConfigurationError(f"{first} redirects more than {MAX_REDIRECTS} times", hint="Check the URL.")
 
-    async def _dial(self, hop: Hop, shown: str, seconds: float) -> aiohttp.ClientResponse:
+    async def _dial(self, hop: Hop, shown: str, seconds: float, silence: float) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("HttpClient is used outside its `async with`")
         dial = _Dial(host_of(hop.url))
@@ -238,9 +238,7 @@ class HttpClient:
                 headers=hop.wire_headers(),
                 data=hop.body,
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(
-                    total=seconds, sock_connect=self._limits.connect, sock_read=self._limits.read
-                ),
+                timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=self._limits.connect, sock_read=silence),
             )
         except WIRE_ERRORS as error:
             if dial.refused is not None and not dial.permitted:

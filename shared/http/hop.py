@@ -28,6 +28,8 @@ class HttpRequest:
     secret_params: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
     """Counts as secret (a token request is one): never sent to another origin."""
+    patience: float | None = None
+    """The longest silence in seconds; None: the client's own bound."""
 
 
 @dataclass(frozen=True, slots=True)

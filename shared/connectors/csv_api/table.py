@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from shared.connector_sdk.csv_rows import BrokenRow, RowReader
 from shared.connector_sdk.protocol import BadRecord
 from shared.connectors.csv_api.config import MAX_COLUMNS, EntityConfig
-from shared.connectors.csv_api.rows import BrokenRow, RowReader
 from shared.contracts.messages import RawRecord
 from shared.errors import DataError, UnusableBodyError
 

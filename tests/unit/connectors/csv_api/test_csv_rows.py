@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.connectors.csv_api.rows import MAX_FIELD_CHARS, MAX_ROW_CHARS, BrokenRow, RowReader
+from shared.connector_sdk.csv_rows import MAX_FIELD_CHARS, MAX_ROW_CHARS, BrokenRow, RowReader
 from shared.errors import DataError, UnusableBodyError
 
 Rows = list[list[str] | BrokenRow]
