@@ -170,7 +170,7 @@ def _view(name: str) -> Callable[..., dict[str, Any]]:
             if field is None:
                 raise GraphQLError(f"Cannot sort by {order['field']}. Valid values: {', '.join(SCALARS[name])}")
             rows.sort(key=_sort_key(reading, field), reverse=order["mode"] == "desc")
-        return connection(rows, paging, DEFAULT_PAGE)
+        return connection(rows, paging, DEFAULT_PAGE, reading.state.switches.graphql_most_rows)
 
     return resolve
 

@@ -15,7 +15,7 @@ DEFAULT_PAGE = 100
 DEFAULT_LINES = 10
 
 
-def connection(rows: Sequence[Record], paging: dict[str, Any], default: int) -> dict[str, Any]:
+def connection(rows: Sequence[Record], paging: dict[str, Any], default: int, most: int | None = None) -> dict[str, Any]:
     """The edges of the page that `first`, `last`, `after` and `before` ask for. GraphQLError for bad ones."""
     start, stop = 0, len(rows)
     if (after := _index(paging, "after")) is not None:
@@ -25,6 +25,8 @@ def connection(rows: Sequence[Record], paging: dict[str, Any], default: int) -> 
     first, last = _count(paging, "first"), _count(paging, "last")
     if first is None and last is None:
         first = default
+    if most is not None:
+        first = min(first if first is not None else most, most)
     if first is not None:
         stop = min(stop, start + first)
     if last is not None:

@@ -54,7 +54,13 @@ def _table(state: FinaleState, query: Mapping[str, str], fmt: str, extension: st
     make = _SETS.get(query.get("data", ""))
     if make is None:
         raise RefusedError(f"data is one of {', '.join(_SETS)}")
-    return make(state, _filters(query.get("filters", "")))
+    return _chosen(make(state, _filters(query.get("filters", ""))), state.switches.report_columns_left_out)
+
+
+def _chosen(table: Table, left_out: frozenset[str]) -> Table:
+    """The columns that its owner has chosen."""
+    kept = [at for at, name in enumerate(table.header) if name not in left_out]
+    return Table([table.header[at] for at in kept], ([row[at] for at in kept] for row in table.rows))
 
 
 def _written(state: FinaleState, fmt: str, table: Table) -> web.Response:
@@ -105,7 +111,8 @@ def _filters(text: str) -> dict[str, set[str]]:
 def _products(state: FinaleState, filters: dict[str, set[str]]) -> Table:
     header = [
         *("Product ID", "Description", "Status", "Category", "Supplier 1", "Supplier 1", "Supplier 1 price"),
-        *("Units\nQoH", "Units in stock", "Units on order", "Reorder point", "Sales last 30 days"),
+        *("Units\nQoH", "Units in stock", "Units on order", "Units reserved", "Reorder point"),
+        "Sales last 30 days",
     ]
 
     def rows() -> Iterator[list[Cell]]:
@@ -133,7 +140,9 @@ def _suppliers(state: FinaleState, product: Record) -> list[Cell]:
 
 def _quantities(product: Record, total: Totals | None) -> list[Cell]:
     points = [one["reorderPoint"] for one in product["reorderGuidelineList"] if "reorderPoint" in one]
-    stock = [None, None, None] if total is None else [total.on_hand, total.on_hand, total.on_order or None]
+    stock: list[Cell] = [None] * 4
+    if total is not None:
+        stock = [total.on_hand, total.on_hand, total.on_order or None, total.reserved or None]
     return [*stock, sum(points) if points else None, None]
 
 
@@ -166,17 +175,18 @@ def _orders(state: FinaleState, filters: dict[str, set[str]]) -> Table:
         for order in state.records("order"):
             if order["orderTypeId"] in filters.get("orderType", {order["orderTypeId"]}):
                 date = formatted(order.get("orderDate"), "date")
-                yield [order["orderId"], LABELS[order["statusId"]], date, "", "", order.get("orderItemListTotal")]
+                yield [order["orderId"], LABELS[order["statusId"]], date, "", "", "", order.get("orderItemListTotal")]
                 for line in order["orderItemList"]:
                     quantity, price = line.get("quantity"), line.get("unitPrice")
-                    yield ["", "", "", line.get("productId"), quantity, price]
+                    amount = None if quantity is None or price is None else quantity * price
+                    yield ["", "", "", line.get("productId"), quantity, price, amount]
 
-    return Table(["Order ID", "Status", "Order date", "Product ID", "Quantity", "Amount"], rows())
+    return Table(["Order ID", "Status", "Order date", "Product ID", "Quantity", "Unit price", "Amount"], rows())
 
 
 def _parties(state: FinaleState, filters: dict[str, set[str]]) -> Table:
     header = ["Name", "Email address 0", "Phone number 0", "Address 0 street address", "Address 0 city"]
-    header += ["Address 0 state / region", "Address 0 postal code", "Notes"]
+    header += ["Address 0 state / region", "Address 0 postal code", "Notes", "Supplier ID"]
 
     def rows() -> Iterator[list[Cell]]:
         for party in state.records("partygroup"):
@@ -188,7 +198,8 @@ def _parties(state: FinaleState, filters: dict[str, set[str]]) -> Table:
                     kinds.get("EMAIL_ADDRESS", {}).get("infoString"),
                     kinds.get("TELECOM_NUMBER", {}).get("infoString"),
                     *(address.get(name) for name in ("address1", "city", "stateProvinceGeoId", "postalCode")),
-                    None,
+                    party.get("description"),
+                    party["partyId"],
                 ]
 
     return Table(header, rows())

@@ -1,5 +1,7 @@
 """Faults that only Finale's answers can have, beside those of every server (`sandboxes.behaviour.faults`)."""
 
+import csv
+import io
 from typing import Any, Literal
 
 import msgspec
@@ -12,6 +14,9 @@ SpoilKind = Literal[
     "short_column",  # one column of a collection lacks its last row
     "dropped_field",  # a column, or a field of a record, is missing, as Finale drops fields without notice
     "empty_report",  # a report with its header and no row
+    "cut_report",  # a report that leaves out its last rows, as an old one does; its body is whole
+    "graphql_error",  # GraphQL's errors, within 200 and without data
+    "graphql_half",  # errors beside a half of the data
 ]
 _ERRORS: dict[str, dict[str, Any]] = {
     "errorMessage": {"success": False, "errorMessage": "An unexpected error occurred"},
@@ -68,8 +73,10 @@ def spoiled(spoil: Spoil, good: web.StreamResponse) -> web.StreamResponse:
         return good
     if spoil.kind == "error_object":
         return web.Response(body=encode(_ERRORS[spoil.field or "errorMessage"]), content_type="application/json")
-    if spoil.kind == "empty_report":
-        return _without_rows(good, good.body)
+    if spoil.kind in ("empty_report", "cut_report"):
+        return _without_rows(good, good.body, whole=spoil.kind == "empty_report")
+    if spoil.kind in ("graphql_error", "graphql_half"):
+        return _failing_query(good.body, whole=spoil.kind == "graphql_error")
     if good.content_type == "application/json":
         content = decode(good.body)
         if isinstance(content, dict) and content:
@@ -82,7 +89,22 @@ def spoiled(spoil: Spoil, good: web.StreamResponse) -> web.StreamResponse:
     return good
 
 
-def _without_rows(good: web.Response, body: bytes) -> web.Response:
+def _without_rows(good: web.Response, body: bytes, *, whole: bool) -> web.Response:
+    """Without all rows, or without the last third of them."""
     if good.content_type == "application/json":
-        return web.Response(body=b"[]", content_type="application/json")
-    return web.Response(body=body.partition(b"\r\n")[0] + b"\r\n", content_type=good.content_type, charset="utf-8")
+        rows = decode(body)
+        kept = rows[: 0 if whole else len(rows) * 2 // 3]
+        return web.Response(body=encode(kept), content_type="application/json")
+    table = list(csv.reader(io.StringIO(body.decode(), newline="")))
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\r\n").writerows(table[: 1 if whole else len(table) * 2 // 3])
+    return web.Response(text=file.getvalue(), content_type=good.content_type, charset="utf-8")
+
+
+def _failing_query(body: bytes, *, whole: bool) -> web.Response:
+    """An answer with errors; the first collection of a half answer is null, as for a field that failed."""
+    content = decode(body)
+    data = content.get("data") or {}
+    spoiled_data = None if whole else {name: None if at == 0 else part for at, (name, part) in enumerate(data.items())}
+    errors = [{"message": "Internal error while reading the view"}]
+    return web.Response(body=encode({"errors": errors, "data": spoiled_data}), content_type="application/json")

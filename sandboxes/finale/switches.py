@@ -32,6 +32,10 @@ class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A title, the date and an empty line before a CSV report's header."""
     report_bom: bool = False
     """A CSV report begins with a byte order mark."""
+    report_columns_left_out: frozenset[str] = frozenset()
+    """Columns that reports do not show, by their headers: people choose theirs."""
+    graphql_most_rows: int | None = None
+    """A page of GraphQL holds no more rows, whatever `first` says; no bound is documented."""
     one_report_at_a_time: bool = False
     """A second report at once is answered with 429."""
     retry_after: bool = False

@@ -10,6 +10,7 @@ import pytest
 from finale_client import Client, Small, serving, small_shop
 
 from sandboxes.finale.generated import Size, filling
+from sandboxes.finale.spoils import Spoil
 from sandboxes.finale.state import FinaleState
 from sandboxes.finale.switches import Switches
 
@@ -288,3 +289,28 @@ async def test_sorting_and_introspection() -> None:
         (node,) = nodes(await view(client, "productViewConnection", f'(productId: "{kit["productId"]}")', fields))
         assert json.loads(node["productBomList"])[0]["productAssocTypeId"] == "MANUF_COMPONENT"
         assert node["supplier3"] is None
+
+
+async def test_errors_in_the_place_of_all_or_of_a_half_of_the_data() -> None:
+    shop, url = shop_with_an_order()
+    two = "{ a: orderViewConnection { edges { cursor } } b: partyViewConnection { edges { cursor } } }"
+    async with serving(shop.state) as client:
+        shop.state.spoils.set(Spoil(kind="graphql_error", path="/acme/api/graphql"))
+        whole = await client.graphql(two)
+        assert whole["data"] is None
+        assert whole["errors"][0]["message"]
+        shop.state.spoils.set(Spoil(kind="graphql_half", path="/acme/api/graphql"))
+        half = await client.graphql(two)
+        assert half["errors"]
+        assert half["data"]["a"] is None
+        assert half["data"]["b"]["edges"]
+        assert url
+
+
+async def test_a_page_may_hold_fewer_rows_than_asked_for() -> None:
+    state = FinaleState(filling(Size(products=12)), switches=Switches(graphql_most_rows=5))
+    async with serving(state) as client:
+        found = await view(client, "productViewConnection", "(first: 100)", "productId")
+        assert len(found["edges"]) == 5
+        assert found["pageInfo"]["hasNextPage"]
+        assert len((await view(client, "productViewConnection", "(first: 2)", "productId"))["edges"]) == 2

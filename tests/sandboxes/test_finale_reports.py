@@ -10,6 +10,7 @@ import pytest
 from finale_client import Client, serving, small_shop
 
 from sandboxes.finale.generated import Size, filling
+from sandboxes.finale.spoils import Spoil, SpoilKind
 from sandboxes.finale.state import FinaleState
 from sandboxes.finale.switches import Switches
 
@@ -74,8 +75,11 @@ async def test_groups_have_header_rows_blanks_and_totals() -> None:
 async def test_orders_are_parent_rows_with_children() -> None:
     async with serving(shop_with_stock()) as client:
         header, parent, *children = await table(client, address("order"))
-        assert parent == ["10001", "Committed", "5/1/2026", "", "", "1,108.000"]
-        assert children == [["", "", "", "BOLT-1", "5,000", "0.221"], ["", "", "", "KIT 9/ä", "1", "3"]]
+        assert parent == ["10001", "Committed", "5/1/2026", "", "", "", "1,108.000"]
+        assert children == [
+            ["", "", "", "BOLT-1", "5,000", "0.221", "1,105.000"],
+            ["", "", "", "KIT 9/ä", "1", "3", "3"],
+        ]
         assert header[0] == "Order ID"
 
 
@@ -108,10 +112,10 @@ async def test_json_objects_are_keyed_by_the_header_and_hold_numbers() -> None:
         assert bolt["Units\nQoH"] == Decimal("1236.50")
         assert b'"Units\\nQoH":1236.50' in answer.body
         assert (kit["Units\nQoH"], kit["Units on order"], kit["Reorder point"]) == (0, 1, None)
-        assert len(bolt) == 11  # one of the two columns of the same name is lost
+        assert len(bolt) == 12  # one of the two columns of the same name is lost
         rows = await client.get(address("product", "json"))
         assert rows[0][0] == "Product ID"
-        assert len(rows[1]) == 12
+        assert len(rows[1]) == 13
 
 
 async def test_lines_before_the_header_and_a_byte_order_mark_by_switch() -> None:
@@ -121,6 +125,28 @@ async def test_lines_before_the_header_and_a_byte_order_mark_by_switch() -> None
         body = (await client.call("GET", address("product"))).body
         assert body.startswith(b"\xef\xbb\xbfInventory report\r\n")
         assert (await table(client, address("product")))[3][0] == "Product ID"
+
+
+async def test_columns_are_their_owners_choice() -> None:
+    state = shop_with_stock()
+    state.switches = Switches(report_columns_left_out=frozenset({"Units\nQoH", "Supplier 1"}))
+    async with serving(state) as client:
+        header, bolt, _ = await table(client, address("product"))
+        assert "Units\nQoH" not in header
+        assert "Supplier 1" not in header
+        assert len(bolt) == len(header) == 10
+        assert "Units in stock" in (await client.get(address("product", "jsonObject")))[0]
+
+
+@pytest.mark.parametrize(("kind", "rows"), [("empty_report", 0), ("cut_report", 4)])
+async def test_a_report_that_lacks_rows_is_whole_as_a_body(kind: SpoilKind, rows: int) -> None:
+    state = FinaleState(filling(Size(products=6, vendors=2, customers=0, purchase_orders=0, sales_orders=0)))
+    state.spoils.set(Spoil(kind=kind, path="/acme/doc/report"))
+    async with serving(state) as client:
+        assert len(await client.get(address("product", "jsonObject"))) == rows
+        header, *kept = await table(client, address("product"))
+        assert header[0] == "Product ID"
+        assert len(kept) == max(0, rows - 1)  # the header counts as a row there
 
 
 async def test_the_stream_address_is_a_page() -> None:
