@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from shared.connector_sdk.json_body import parse_json
-from shared.connector_sdk.protocol import Client, Request
+from shared.connector_sdk.protocol import Client, OnHeaders, Request
 from shared.connectors.finale.columns import ColumnTable, column_table
 from shared.connectors.finale.config import FinaleConfig
 from shared.contracts.messages import RawRecord
@@ -23,6 +23,11 @@ COLLECTION_CAP = 120_000
 ERROR_KEYS = ("errorMessage", "error", "message", "exception", "errors", "errorMessageList", "messages")
 """Where an answer of status 200 may tell of a failure: texts or lists of texts or objects (met by clients)."""
 _HEADERS = {"Accept": "application/json"}
+_REPORT_HINT = (
+    "Open the report in Finale. If it works there, copy its address anew into report_urls; if Finale is away or shows "
+    "another page, sync again later."
+)
+_What = Literal["collection", "record", "report", "query"]
 
 
 class Account:
@@ -57,7 +62,7 @@ class Account:
             limit_class="get",
             also_counts_in=("collection",),
         )
-        async with aclosing(self._chunks(request)) as chunks, column_table(chunks, resource) as table:
+        async with aclosing(self.chunks(request, "collection")) as chunks, column_table(chunks, resource) as table:
             _check_table(table, resource, (identity, *needed))
             if table.length >= COLLECTION_CAP:
                 raise DataError(
@@ -71,7 +76,7 @@ class Account:
         """The record at an address as a payload gave it; None where there is none (404)."""
         request = Request("GET", self._absolute(address), headers=_HEADERS, limit_class="get")
         try:
-            with self._in_words():
+            with self._in_words("record"):
                 response = await self._client.send(request)
         except ConfigurationError as error:
             if error.status == 404:
@@ -95,25 +100,32 @@ class Account:
             raise DataError(f"an address in the answer leads to another server: {address[:100]!r}")
         return f"{self._base}{address}"
 
-    async def _chunks(self, request: Request) -> AsyncGenerator[bytes, None]:
-        with self._in_words(collection=True):
-            async with aclosing(self._client.stream(request)) as chunks:
+    async def chunks(
+        self, request: Request, what: _What, on_headers: OnHeaders | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """The body as it arrives."""
+        with self._in_words(what):
+            async with aclosing(self._client.stream(request, on_headers=on_headers)) as chunks:
                 async for chunk in chunks:
                     yield chunk
 
     @contextmanager
-    def _in_words(self, *, collection: bool = False) -> Iterator[None]:
+    def _in_words(self, what: _What) -> Iterator[None]:
         """Refusals as a person who set up Finale understands them."""
         try:
             yield
         except (AuthenticationError, ConfigurationError, DataError) as error:
-            worded = self._worded(error, collection=collection)
+            worded = self._worded(error, what)
             if worded is None:
                 raise
             worded.status = error.status
             raise worded from None
+        except UnusableBodyError as error:
+            if what == "report":  # its address gives the page to sign in with status 200
+                error.hint = _REPORT_HINT
+            raise
 
-    def _worded(self, error: HeadraceError, *, collection: bool) -> HeadraceError | None:
+    def _worded(self, error: HeadraceError, what: _What) -> HeadraceError | None:
         account = self._config.account
         match error.status:
             case 401 | 403:
@@ -127,7 +139,9 @@ class Account:
                     f"Finale does not give the account {account} access to its API (status 402)",
                     hint="The account's plan does not include the API: ask Finale for a plan that does.",
                 )
-            case 404 if collection:
+            case 400 | 404 if what == "report":
+                return ConfigurationError(f"Finale has no such report (status {error.status})", hint=_REPORT_HINT)
+            case 404 if what in ("collection", "query"):
                 return ConfigurationError(
                     f"Finale knows no account {account} (status 404)",
                     hint="`account` is the first part of the address after you signed in: "

@@ -2,24 +2,21 @@
 
 import asyncio
 import os
-import tempfile
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import IO
 
 from shared.connector_sdk.json_body import parse_json
+from shared.connectors.finale.numbers import NO_VALUE
 from shared.connectors.finale.splitter import ColumnSplitter
+from shared.connectors.finale.spool_file import append, spool_file
 from shared.contracts.messages import RawRecord
 from shared.errors import DataError, RetryableError
 
 ROWS_AT_ONCE = 500
 _BLOCK = 64 * 1024
-_FREE_BYTES = 512 * 1024 * 1024
-"""Left free on the disk for everybody else."""
-NO_VALUE = "--"
-"""How Finale writes "no value" where it formats."""
 
 
 @dataclass(slots=True)
@@ -106,16 +103,7 @@ class ColumnTable:
             column.end = self._size
             column.count += 1
         if lines:
-            self._write(b"\n".join(lines) + b"\n")
-
-    def _write(self, data: bytes) -> None:
-        try:
-            disk = os.fstatvfs(self._file.fileno())
-            if disk.f_bavail * disk.f_frsize < _FREE_BYTES + len(data):
-                raise _no_space()
-            self._file.write(data)
-        except OSError:
-            raise _no_space() from None
+            append(self._file, b"\n".join(lines) + b"\n")
 
     def _measure(self) -> None:
         self.length = max((column.count for column in self._columns.values()), default=0)
@@ -130,19 +118,11 @@ class ColumnTable:
 
 @asynccontextmanager
 async def column_table(chunks: AsyncIterable[bytes], place: str) -> AsyncIterator[ColumnTable]:
-    """The answer as a table; its file has no name, so nobody else can open it and a crash deletes it."""
-    file = await asyncio.to_thread(_nameless_file)
-    try:
+    """The answer as a table, as long as the context lasts."""
+    async with spool_file() as file:
         table = ColumnTable(file, place)
         await table.fill(chunks)
         yield table
-    finally:
-        with suppress(OSError):
-            file.close()
-
-
-def _nameless_file() -> IO[bytes]:
-    return tempfile.TemporaryFile(prefix="headrace-")
 
 
 def _lines(descriptor: int, column: _Column) -> Iterator[bytes]:
@@ -158,10 +138,3 @@ def _lines(descriptor: int, column: _Column) -> Iterator[bytes]:
 
 def _text(name: bytes) -> str:
     return str(parse_json(name))
-
-
-def _no_space() -> RetryableError:
-    return RetryableError(
-        "the answer cannot be spooled to disk: too little space is free",
-        hint="Free some space in the temporary directory where the fetcher runs.",
-    )

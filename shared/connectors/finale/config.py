@@ -1,12 +1,13 @@
 """The configuration and credentials of `finale_inventory`. Pure."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, model_validator
 
 from shared.connector_sdk.credentials import CredentialModel, Secret, Secrets, basic_authorization
 from shared.connector_sdk.http_config import ConfigModel, Url
+from shared.connectors.finale.report_urls import ReportUrls, check_home
 from shared.http.urls import parse_url
 
 VENDOR_URL = "https://app.finaleinventory.com"
@@ -37,16 +38,13 @@ class FinaleConfig(ConfigModel):
     base_url: Annotated[Url, AfterValidator(_origin_only)] = VENDOR_URL
     """Another server than the vendor's, where the operator allows it."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _no_reports(cls, value: Any) -> Any:
-        if not isinstance(value, dict) or "report_urls" not in value:
-            return value
-        if value["report_urls"]:
-            raise ValueError(
-                "report_urls: reports are not read yet; leave it out, the REST API gives all three entities"
-            )
-        return {name: each for name, each in value.items() if name != "report_urls"}
+    report_urls: ReportUrls = Field(default_factory=dict)
+    """By entity, the address of a report of Finale: read in the place of what REST gives record by record."""
+
+    @model_validator(mode="after")
+    def _own_reports(self) -> "FinaleConfig":
+        check_home(self.report_urls, self.account, self.base_url)
+        return self
 
 
 class FinaleCredentials(CredentialModel):

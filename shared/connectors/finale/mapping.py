@@ -110,11 +110,23 @@ DEFAULT_MAPPINGS: Final[FieldMappings] = {
 }
 
 
+REPORT_MAPPINGS: Final[FieldMappings] = {
+    "vendors": _rules(
+        contact_email=f'{DEFAULT_MAPPINGS["vendors"]["contact_email"].path} || "Email address 0"',
+        contact_phone=f'{DEFAULT_MAPPINGS["vendors"]["contact_phone"].path} || "Phone number 0"',
+        notes="Notes",
+    ),
+}
+"""What a report adds to the rules above. Products' stock and orders' lines come under the names that REST has."""
+
+
 def entity_mapping(config: FinaleConfig, entity: Entity, rules: FieldMappings) -> EntityMapping:
     """`version` is the caller's to set. The user's rules for an entity take the place of the default ones."""
+    added = REPORT_MAPPINGS.get(entity, {}) if entity in config.report_urls else {}
     return EntityMapping(
         id_path=ID_FIELDS[entity],
         updated_at_path="lastUpdatedDate",
+        thousands="," if entity in config.report_urls else "",  # as Finale formats numbers in CSV
         time_zone=config.time_zone,
-        fields=rules.get(entity) or DEFAULT_MAPPINGS[entity],
+        fields=rules.get(entity) or DEFAULT_MAPPINGS[entity] | added,
     )

@@ -1,6 +1,7 @@
 """Reads Finale Inventory: products with their stock and suppliers as whole collections, orders page by page."""
 
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,6 +13,9 @@ from shared.connectors.finale.config import FinaleConfig
 from shared.connectors.finale.mapping import ID_FIELDS
 from shared.connectors.finale.orders import LOOK_CALLS, READS_PER_PAGE, OrderReader
 from shared.connectors.finale.orders_state import OrdersState, read_cursor
+from shared.connectors.finale.report_orders import ORDER_CALLS, OrderReportReader
+from shared.connectors.finale.report_reading import PRODUCT_CALLS, SUPPLIER_CALLS, ReportReader
+from shared.connectors.finale.reports import Reports
 from shared.connectors.finale.spec import SPEC
 from shared.connectors.finale.stock import Stock, stock_by_product
 from shared.contracts.ids import Entity
@@ -19,6 +23,12 @@ from shared.contracts.messages import Cursor, RawRecord
 
 _RESOURCES: Mapping[Entity, str] = {"inventory": "product", "vendors": "partygroup", "purchase_orders": "order"}
 _SPOOL_CALLS: Mapping[Entity, int] = {"inventory": 2, "vendors": 1}
+_REPORT_CALLS: Mapping[Entity, int] = {
+    "inventory": PRODUCT_CALLS,
+    "vendors": SUPPLIER_CALLS,
+    "purchase_orders": ORDER_CALLS,
+}
+_SAMPLE_ROWS = 20
 
 
 class FinaleSource:
@@ -26,11 +36,12 @@ class FinaleSource:
 
     def __init__(self, config: FinaleConfig, client: Client, clock: Clock) -> None:
         self._account = Account(config, client)
+        self._reports = Reports(self._account, config.report_urls)
         self._orders = OrderReader(self._account, ZoneInfo(config.time_zone))
         self._clock = clock
 
     def shape(self, entity: Entity) -> Shape:
-        return "pages" if entity == "purchase_orders" else "spool"
+        return "pages" if entity == "purchase_orders" and entity not in self._reports else "spool"
 
     def stable_paging(self, entity: Entity) -> bool:  # noqa: ARG002 - the port's signature
         """Orders are read in the order of their addresses: none moves when others vanish."""
@@ -38,9 +49,12 @@ class FinaleSource:
 
     def calls_per_page(self, entity: Entity) -> Mapping[str, int]:
         calls = self.calls_of_page(entity, None)
-        return calls if entity != "purchase_orders" else {**calls, "get": max(LOOK_CALLS, READS_PER_PAGE)}
+        return {**calls, "get": max(LOOK_CALLS, READS_PER_PAGE)} if self.shape(entity) == "pages" else calls
 
     def calls_of_page(self, entity: Entity, cursor: Cursor) -> Mapping[str, int]:
+        if entity in self._reports:
+            calls = _REPORT_CALLS[entity]
+            return {"collection": calls, "get": calls, "report": 1}
         if entity != "purchase_orders":
             calls = _SPOOL_CALLS[entity]
             return {"collection": calls, "get": calls}
@@ -57,19 +71,25 @@ class FinaleSource:
         return await self._orders.look(state.then)
 
     async def read_all(self, request: ReadRequest) -> AsyncGenerator[RawRecord | BadRecord, None]:
-        if request.entity == "inventory":
-            async for product in self._products():
-                yield product
-        else:
-            async for supplier in self._suppliers():
-                yield supplier
+        async with aclosing(self._whole(request.entity)) as records:
+            async for record in records:
+                yield record
+
+    def _whole(self, entity: Entity) -> AsyncGenerator[RawRecord | BadRecord, None]:
+        if entity == "purchase_orders":
+            return OrderReportReader(self._account, self._reports).orders()
+        if entity in self._reports:
+            reader = ReportReader(self._account, self._reports)
+            return reader.products() if entity == "inventory" else reader.suppliers()
+        return self._products() if entity == "inventory" else self._suppliers()
 
     async def check(self, entity: Entity) -> int:
-        """One record of the collection. `limit` is safe without a filter beside it."""
+        """One record of the collection. `limit` is safe without a filter beside it. Of a report, its beginning."""
         async with self._account.collection(_RESOURCES[entity], ID_FIELDS[entity], params=(("limit", "1"),)) as table:
-            return table.length
+            count = table.length
+        return await self._reports.first_rows(entity, _SAMPLE_ROWS) if entity in self._reports else count
 
-    async def _products(self) -> AsyncGenerator[RawRecord, None]:
+    async def _products(self) -> AsyncGenerator[RawRecord | BadRecord, None]:
         # Stock is read after the products: a product that is made meanwhile is not shown with a stock of 0.
         async with self._account.collection("product", "productUrl") as table:
             stock = await stock_by_product(self._account)
@@ -82,7 +102,7 @@ class FinaleSource:
                 }
                 yield row
 
-    async def _suppliers(self) -> AsyncGenerator[RawRecord, None]:
+    async def _suppliers(self) -> AsyncGenerator[RawRecord | BadRecord, None]:
         """Of suppliers, customers, carriers and the own company, those that supply."""
         async with self._account.collection("partygroup", "partyGroupUrl", "roleTypeIdList") as table:
             async for row in table.rows():

@@ -1,4 +1,4 @@
-"""The declaration of `finale_inventory`: Finale Inventory over its REST API. Pure."""
+"""The declaration of `finale_inventory`: Finale Inventory over its REST API and its reports. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,9 +16,11 @@ RATE_LIMITS = {
     "get": RateLimit(per_minute=120, concurrency=4),
     "post": RateLimit(per_minute=120, concurrency=4),
     "collection": RateLimit(per_hour=300, concurrency=2),
+    "report": RateLimit(concurrency=1),
 }
 """Of the account, all keys together; a collection read counts as `get` and as `collection` (the vendor's figures, met
-second-hand; whether the hour's class counts collections or reports is disputed, so both count)."""
+second-hand; whether the hour's class counts collections or reports is disputed, so both count).
+`report` counts nothing: two reports at once were seen to be refused or dropped."""
 
 
 def _origins(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -33,10 +35,10 @@ def _mapping(config: Mapping[str, Any], entity: Entity, rules: FieldMappings) ->
     return entity_mapping(FinaleConfig.model_validate(config), entity, rules)
 
 
-def _supports_incremental(config: Mapping[str, Any], entity: Entity) -> bool:  # noqa: ARG001 - the spec's signature
+def _supports_incremental(config: Mapping[str, Any], entity: Entity) -> bool:
     """Orders alone. A change of stock stamps no product, so only a whole read of products and stock is true, and it
-    costs two calls; suppliers cost one either way."""
-    return entity == "purchase_orders"
+    costs two calls; suppliers cost one either way. A report is always whole."""
+    return entity == "purchase_orders" and entity not in FinaleConfig.model_validate(config).report_urls
 
 
 SPEC = ConnectorSpec(

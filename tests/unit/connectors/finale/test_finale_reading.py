@@ -2,51 +2,28 @@
 
 import base64
 import json
-from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
+from finale_fake import FakeClient
 from pydantic import ValidationError
 
 from services.transformer.engine import compile_mapping
 from shared.clock import ManualClock
-from shared.connector_sdk.protocol import OnHeaders, Page, ReadRequest, Request, Response
+from shared.connector_sdk.protocol import Page, ReadRequest, Request
 from shared.connectors.finale.config import FinaleConfig, FinaleCredentials
 from shared.connectors.finale.filters import next_window, window_end
 from shared.connectors.finale.source import FinaleConnector
 from shared.connectors.finale.spec import SPEC
-from shared.contracts.messages import Cursor, encode_json
+from shared.contracts.messages import Cursor
 from shared.contracts.records import FIELDS
 from shared.errors import ConfigurationError, DataError, HeadraceError, PoisonMessageError, UnusableBodyError
 
 CONFIG = {"account": "acme", "time_zone": "America/New_York"}
 NOW = datetime(2026, 6, 20, 12, tzinfo=UTC)
 BOLT, KIT = "/acme/api/product/BOLT-1", "/acme/api/product/KIT-9"
-
-
-class FakeClient:
-    """Answers by path; an exception is raised."""
-
-    def __init__(self, answers: dict[str, Any]) -> None:
-        self._answers = answers
-        self.requests: list[Request] = []
-
-    async def send(self, request: Request) -> Response:
-        return Response(200, {}, self._answer(request), request.url)
-
-    async def stream(self, request: Request, *, on_headers: OnHeaders | None = None) -> AsyncGenerator[bytes, None]:
-        del on_headers
-        yield self._answer(request)
-
-    def _answer(self, request: Request) -> bytes:
-        self.requests.append(request)
-        answer = self._answers[urlsplit(request.url).path.removeprefix("/acme/api/")]
-        if isinstance(answer, Exception):
-            raise answer
-        return encode_json(answer)
 
 
 async def read(entity: Any, **answers: Any) -> list[Any]:
@@ -319,7 +296,6 @@ async def test_beyond_the_cap_nothing_is_believed() -> None:
         ({"time_zone": "Mars/Olympus"}, "time zone"),
         ({"base_url": "https://app.finaleinventory.com/acme"}, "scheme, host and port only"),
         ({"base_url": "ftp://a.example"}, "https://"),
-        ({"report_urls": {"inventory": "https://a.example"}}, "report_urls: reports are not read yet"),
         ({"acount": "x"}, "Extra inputs"),
     ],
 )
@@ -334,11 +310,12 @@ def test_the_spec_says_what_the_catalogue_shows() -> None:
         "get": {"per_minute": 120, "concurrency": 4},
         "post": {"per_minute": 120, "concurrency": 4},
         "collection": {"per_hour": 300, "concurrency": 2},
+        "report": {"concurrency": 1},
     }
     assert SPEC.origins(CONFIG) == ("https://app.finaleinventory.com:443",)
     assert SPEC.vendor_origins == frozenset(SPEC.origins(CONFIG))
     assert SPEC.account(CONFIG, "one key") == SPEC.account(CONFIG | {"account": "ACME"}, "another")
-    assert "report_urls" not in SPEC.config.json_schema()["properties"]
+    assert "report_urls" in SPEC.config.json_schema()["properties"]
 
 
 def test_credentials_are_basic_and_shown_nowhere() -> None:
