@@ -30,12 +30,17 @@ _REPORT_HINT = (
 _What = Literal["collection", "record", "report", "query"]
 
 
+class BeyondCapError(DataError):
+    """The account has more of these than one answer holds."""
+
+
 class Account:
     """Reads collections and records of one account."""
 
-    def __init__(self, config: FinaleConfig, client: Client) -> None:
+    def __init__(self, config: FinaleConfig, client: Client, cap: int = COLLECTION_CAP) -> None:
         self._config = config
         self._client = client
+        self._cap = cap
         self._base = config.base_url.rstrip("/")
         self._origin = origin(parse_url(self._base))
 
@@ -50,8 +55,8 @@ class Account:
     ) -> AsyncIterator[ColumnTable]:
         """The whole collection, on disk. A read without `filter` that reaches the cap is refused.
 
-        Raises what the client raises; DataError without the columns `identity` and `needed` where there are rows,
-        UnusableBodyError for an object that tells of a failure.
+        Raises what the client raises, BeyondCapError, DataError without the columns `identity` and `needed` where
+        there are rows, UnusableBodyError for an object that tells of a failure.
         """
         # Always with the slash at the end: without it `inventoryitem` is not found.
         request = Request(
@@ -64,9 +69,9 @@ class Account:
         )
         async with aclosing(self.chunks(request, "collection")) as chunks, column_table(chunks, resource) as table:
             _check_table(table, resource, (identity, *needed))
-            if table.length >= COLLECTION_CAP:
-                raise DataError(
-                    f"{resource}: the answer holds {table.length:,} records, and Finale cuts it at {COLLECTION_CAP:,}: "
+            if table.length >= self._cap:
+                raise BeyondCapError(
+                    f"{resource}: the answer holds {table.length:,} records, and Finale cuts it at {self._cap:,}: "
                     "what lies behind cannot be read",
                     hint="This account is too large for Finale's REST API; nothing was changed.",
                 )
@@ -90,6 +95,12 @@ class Account:
         if found.get(identity) != address:
             raise DataError(f"{address} sent another record than this address names")
         return found
+
+    async def query(self, body: Mapping[str, Any]) -> bytes:
+        """The answer to a GraphQL query, which counts among the POSTs. Raises what the client raises."""
+        request = Request("POST", f"{self._base}{self.root}graphql", headers=_HEADERS, json=body, limit_class="post")
+        with self._in_words("query"):
+            return (await self._client.send(request)).body
 
     def _absolute(self, address: str) -> str:
         """Addresses are relative to the host and stay within the account; credentials go nowhere else."""

@@ -8,8 +8,8 @@ budget goes on where it was.
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from shared.connector_sdk.protocol import BadRecord, Page
-from shared.connectors.finale.account import Account
+from shared.connector_sdk.protocol import BadRecord, Page, WholeReadNeededError
+from shared.connectors.finale.account import Account, BeyondCapError
 from shared.connectors.finale.columns import ColumnTable
 from shared.connectors.finale.filters import OVERLAP, filter_param, local_text, next_window, window_end
 from shared.connectors.finale.order_completing import OrderCompleter, is_purchase, receipts_of
@@ -42,8 +42,22 @@ class OrderReader:
             return Place()
         return Place("", local_text(since - OVERLAP, self._zone), local_text(now + OVERLAP, self._zone))
 
-    async def look(self, place: Place) -> Page:
-        """The next orders by address: as records where the collection has their lines, else to be read one by one."""
+    async def look(self, place: Place, *, first: bool) -> Page:
+        """The next orders by address: as records where the collection has their lines, else to be read one by one.
+
+        Where a collection is beyond the cap, all orders are read by GraphQL. Raises WholeReadNeededError if this is the
+        first page of what was meant to be a read of changes.
+        """
+        try:
+            return await self._look(place)
+        except BeyondCapError:
+            if place.lower is None:
+                return Page([], OrdersState(view="").cursor(), 0)
+            if first:
+                raise WholeReadNeededError from None
+            raise
+
+    async def _look(self, place: Place) -> Page:
         upper = None if place.lower is None else window_end(place.lower, str(place.until))
         async with (
             self._account.collection("order", "orderUrl", "orderTypeId", params=_window(place, upper)) as orders,

@@ -46,10 +46,12 @@ class OrdersState(msgspec.Struct, frozen=True, array_like=True):
     then: Place | None = None
     unusual_parties: dict[str, str] = {}
     """partyId to address, where the address is not the usual one."""
+    view: str | None = None
+    """Read by GraphQL instead, behind this cursor of its; empty: from the beginning."""
 
     def cursor(self) -> Cursor:
         """As the ledger keeps it; None at the end."""
-        if not self.due and self.then is None:
+        if not self.due and self.then is None and self.view is None:
             return None
         return base64.b64encode(zlib.compress(msgspec.json.encode(self), 6)).decode("ascii")
 

@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 from shared.clock import Clock, SystemClock
 from shared.connector_sdk.protocol import BadRecord, Client, Connector, Page, ReadRequest, Shape
 from shared.connector_sdk.spec import ConnectorSpec
-from shared.connectors.finale.account import Account
+from shared.connectors.finale.account import COLLECTION_CAP, Account
 from shared.connectors.finale.config import FinaleConfig
 from shared.connectors.finale.mapping import ID_FIELDS
 from shared.connectors.finale.orders import LOOK_CALLS, READS_PER_PAGE, OrderReader
 from shared.connectors.finale.orders_state import OrdersState, read_cursor
+from shared.connectors.finale.orders_view import OrderView
 from shared.connectors.finale.report_orders import ORDER_CALLS, OrderReportReader
 from shared.connectors.finale.report_reading import PRODUCT_CALLS, SUPPLIER_CALLS, ReportReader
 from shared.connectors.finale.reports import Reports
@@ -34,8 +35,8 @@ _SAMPLE_ROWS = 20
 class FinaleSource:
     """See the port `Source`, and `UnevenSource`."""
 
-    def __init__(self, config: FinaleConfig, client: Client, clock: Clock) -> None:
-        self._account = Account(config, client)
+    def __init__(self, config: FinaleConfig, client: Client, clock: Clock, cap: int = COLLECTION_CAP) -> None:
+        self._account = Account(config, client, cap)
         self._reports = Reports(self._account, config.report_urls)
         self._orders = OrderReader(self._account, ZoneInfo(config.time_zone))
         self._clock = clock
@@ -49,7 +50,9 @@ class FinaleSource:
 
     def calls_per_page(self, entity: Entity) -> Mapping[str, int]:
         calls = self.calls_of_page(entity, None)
-        return {**calls, "get": max(LOOK_CALLS, READS_PER_PAGE)} if self.shape(entity) == "pages" else calls
+        if self.shape(entity) == "spool":
+            return calls
+        return {**calls, "get": max(LOOK_CALLS, READS_PER_PAGE), "post": 1}
 
     def calls_of_page(self, entity: Entity, cursor: Cursor) -> Mapping[str, int]:
         if entity in self._reports:
@@ -59,16 +62,20 @@ class FinaleSource:
             calls = _SPOOL_CALLS[entity]
             return {"collection": calls, "get": calls}
         state = read_cursor(cursor)
+        if state is not None and state.view is not None:
+            return {"post": 1}
         if state is not None and state.due:
             return {"get": min(len(state.due), READS_PER_PAGE)}
         return {"collection": LOOK_CALLS, "get": LOOK_CALLS}
 
     async def read_page(self, request: ReadRequest, cursor: Cursor) -> Page:
         state = read_cursor(cursor) or OrdersState(then=self._orders.first_place(request.since, self._clock.now()))
+        if state.view is not None:
+            return await OrderView(self._account).read(state.view)
         if state.due:
             return await self._orders.read(state)
         assert state.then is not None
-        return await self._orders.look(state.then)
+        return await self._orders.look(state.then, first=cursor is None)
 
     async def read_all(self, request: ReadRequest) -> AsyncGenerator[RawRecord | BadRecord, None]:
         async with aclosing(self._whole(request.entity)) as records:
@@ -115,11 +122,13 @@ class FinaleConnector:
 
     spec: ConnectorSpec = SPEC
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, cap: int = COLLECTION_CAP) -> None:
+        """`cap`: the most records that a collection's answer holds."""
         self._clock = clock or SystemClock()
+        self._cap = cap
 
     def open(self, config: Mapping[str, Any], client: Client) -> FinaleSource:
-        return FinaleSource(FinaleConfig.model_validate(config), client, self._clock)
+        return FinaleSource(FinaleConfig.model_validate(config), client, self._clock, self._cap)
 
 
 CONNECTOR: Connector = FinaleConnector()
