@@ -1,7 +1,8 @@
 """Reads Finale Inventory: products with their stock and suppliers as whole collections, orders page by page."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -30,16 +31,26 @@ _REPORT_CALLS: Mapping[Entity, int] = {
     "purchase_orders": ORDER_CALLS,
 }
 _SAMPLE_ROWS = 20
+TEST_SECONDS = 15.0
+"""For a report's beginning; a test of three has a minute."""
 
 
 class FinaleSource:
     """See the port `Source`, and `UnevenSource`."""
 
-    def __init__(self, config: FinaleConfig, client: Client, clock: Clock, cap: int = COLLECTION_CAP) -> None:
+    def __init__(
+        self,
+        config: FinaleConfig,
+        client: Client,
+        clock: Clock,
+        cap: int = COLLECTION_CAP,
+        test_seconds: float = TEST_SECONDS,
+    ) -> None:
         self._account = Account(config, client, cap)
         self._reports = Reports(self._account, config.report_urls)
         self._orders = OrderReader(self._account, ZoneInfo(config.time_zone))
         self._clock = clock
+        self._test_seconds = test_seconds
 
     def shape(self, entity: Entity) -> Shape:
         return "pages" if entity == "purchase_orders" and entity not in self._reports else "spool"
@@ -91,10 +102,15 @@ class FinaleSource:
         return self._products() if entity == "inventory" else self._suppliers()
 
     async def check(self, entity: Entity) -> int:
-        """One record of the collection. `limit` is safe without a filter beside it. Of a report, its beginning."""
+        """One record of the collection: `limit` is safe without a filter beside it. Of a report, its beginning, unless
+        Finale works on it for longer than a test may take: then only a run shows what is in it."""
         async with self._account.collection(_RESOURCES[entity], ID_FIELDS[entity], params=(("limit", "1"),)) as table:
             count = table.length
-        return await self._reports.first_rows(entity, _SAMPLE_ROWS) if entity in self._reports else count
+        if entity in self._reports:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._test_seconds):
+                    return await self._reports.first_rows(entity, _SAMPLE_ROWS)
+        return count
 
     async def _products(self) -> AsyncGenerator[RawRecord | BadRecord, None]:
         # Stock is read after the products: a product that is made meanwhile is not shown with a stock of 0.
@@ -122,13 +138,16 @@ class FinaleConnector:
 
     spec: ConnectorSpec = SPEC
 
-    def __init__(self, clock: Clock | None = None, cap: int = COLLECTION_CAP) -> None:
-        """`cap`: the most records that a collection's answer holds."""
+    def __init__(
+        self, clock: Clock | None = None, cap: int = COLLECTION_CAP, test_seconds: float = TEST_SECONDS
+    ) -> None:
+        """`cap`: the most records that a collection's answer holds; `test_seconds`: what a test waits for a report."""
         self._clock = clock or SystemClock()
+        self._test_seconds = test_seconds
         self._cap = cap
 
     def open(self, config: Mapping[str, Any], client: Client) -> FinaleSource:
-        return FinaleSource(FinaleConfig.model_validate(config), client, self._clock, self._cap)
+        return FinaleSource(FinaleConfig.model_validate(config), client, self._clock, self._cap, self._test_seconds)
 
 
 CONNECTOR: Connector = FinaleConnector()
