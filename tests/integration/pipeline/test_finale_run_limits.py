@@ -5,24 +5,22 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from finale_scaled import scaled_pipeline
 from finale_truth import TRUTHS, assert_equal, stored
 
-from pipeline import Pipeline, running_pipeline
+from pipeline import Pipeline
 from sandboxes.finale.app import build_app
 from sandboxes.finale.generated import Size, filling
 from sandboxes.finale.rates import RATES, RateClass
 from sandboxes.finale.state import FinaleState
 from sandboxes.finale.switches import Switches
 from sandboxes.serving import running
-from shared.connector_sdk.protocol import Client, Connector, Source
-from shared.connector_sdk.registry import Registry
-from shared.connector_sdk.spec import ConnectorSpec, RateLimit
+from shared.connector_sdk.spec import RateLimit
 from shared.connectors.finale.source import CONNECTOR
 
 CREDENTIALS = {"api_key": "key", "api_secret": "secret"}
@@ -52,17 +50,6 @@ async def test_more_orders_than_the_minute_has_calls_wait_parked_and_none_is_rea
         )
 
 
-class _Scaled:
-    """The connector with an hour of a minute's length, as the sandbox has it then."""
-
-    def __init__(self, inner: Connector, limits: dict[str, RateLimit]) -> None:
-        self._inner = inner
-        self.spec: ConnectorSpec = replace(inner.spec, rate_limits=limits)
-
-    def open(self, config: dict[str, object], client: Client) -> Source:
-        return self._inner.open(config, client)
-
-
 @dataclass(frozen=True)
 class _Load:
     """Sources of one account that sync again and again."""
@@ -70,15 +57,6 @@ class _Load:
     sources: int
     seconds: float
     entities: tuple[str, ...]
-
-
-@asynccontextmanager
-async def _scaled_pipeline(
-    database_url: str, redis_url: str, redis_prefix: str, limits: dict[str, RateLimit]
-) -> AsyncIterator[Pipeline]:
-    registry = Registry([_Scaled(CONNECTOR, limits)])  # type: ignore[list-item]
-    async with running_pipeline(database_url, redis_url, redis_prefix, registry=registry) as pipeline:
-        yield pipeline
 
 
 @pytest.mark.soak
@@ -129,7 +107,9 @@ async def _saturate(
     """Requests of the class in each whole window after the first; none was refused, and no window held too many."""
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(running(build_app(state)))
-        pipeline = await stack.enter_async_context(_scaled_pipeline(database_url, redis_url, redis_prefix, limits))
+        pipeline = await stack.enter_async_context(
+            scaled_pipeline(database_url, redis_url, redis_prefix, CONNECTOR, limits)
+        )
         config = {"account": "acme", "base_url": url}
         end = time.monotonic() + load.seconds
 
