@@ -1,6 +1,6 @@
 # Every target sets up what it needs first; a second call does nothing twice. ARGS="…" is handed to the program.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test soak lint bench
+.PHONY: help setup demo up test soak vendors lint bench
 .DELETE_ON_ERROR:
 
 RUN := .venv/bin
@@ -8,7 +8,7 @@ RUN := .venv/bin
 WORKERS ?= 3
 
 help:
-	@echo "make setup | demo | up | test | soak | lint | bench   (CONTRIBUTING.md says what each does)"
+	@echo "make setup | demo | up | test | soak | vendors | lint | bench   (CONTRIBUTING.md says what each does)"
 
 setup: .venv/.project
 
@@ -29,7 +29,10 @@ up: setup
 
 test: setup
 	@scripts/test-servers
-	$(RUN)/python -m pytest -m "not soak" -n $(WORKERS) --dist loadfile $(ARGS)
+	$(RUN)/python -m pytest -m "not soak and not vendor" -n $(WORKERS) --dist loadfile $(ARGS)
+
+vendors: setup
+	$(RUN)/python -m pytest -m vendor -s tests/vendors $(ARGS)
 
 soak: setup
 	@scripts/test-servers
