@@ -121,9 +121,16 @@ class SourceOpener:
 
     @asynccontextmanager
     async def open(
-        self, sealed: SealedSource, entity: Entity, *, cursor: Cursor = None, slot: str | None = None
+        self,
+        sealed: SealedSource,
+        entity: Entity,
+        *,
+        cursor: Cursor = None,
+        slot: str | None = None,
+        calls: Mapping[str, int] | None = None,
     ) -> AsyncIterator[OpenSource]:
-        """Reserve the calls of one step and hold the plain credentials until it is over.
+        """Reserve the calls of one step and hold the plain credentials until it is over. `calls`: those of another step
+        than to read the page at `cursor`.
 
         Raises ParkError (with the slot to come back with), SealError, ConfigurationError, AuthenticationError (nobody
         has consented yet), PlatformAwayError.
@@ -141,7 +148,8 @@ class SourceOpener:
                 account += f"|{sealed.user_id}"  # nobody's account: one tenant's limit must not hold another's calls
             own = RateLimit.model_validate(sealed.rate_limit)
             budgets = budgets_of(connector.spec.rate_limits, own, account, str(sealed.box_id))
-            calls = _calls(connector.open(sealed.config, NoCalls()), entity, cursor)
+            if calls is None:
+                calls = _calls(connector.open(sealed.config, NoCalls()), entity, cursor)
             rule = None if self._answers is None else sealed.cache
             use = "never" if rule is None else rule.use
             async with step_budget(self._gate, self._db, budgets, calls, slot, use=use) as budget:

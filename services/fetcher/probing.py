@@ -1,8 +1,10 @@
-"""On ProbeRequested: one cheap call per entity, and what is wrong in words. Nothing is saved."""
+"""On ProbeRequested: a cheap call per entity, or fewer, and what is wrong in words. Nothing is saved."""
 
 import time
+from collections.abc import Mapping, Sequence
 
 from services.fetcher.opening import SourceOpener
+from shared.connector_sdk.protocol import JointSource
 from shared.contracts.ids import Entity
 from shared.contracts.messages import EntityProbe, ProbeReply, ProbeRequested, decode, encode
 from shared.errors import Category, HeadraceError, ParkError, PersonMustActError, PlatformAwayError, RetryableError
@@ -10,6 +12,10 @@ from shared.messaging.ports import Message
 from shared.storage import probes
 from shared.storage.database import Database
 from shared.storage.sealed_sources import SealedSource
+
+
+_Outcomes = Mapping[Entity, int | HeadraceError]
+"""How many records of each entity were seen, or what is wrong."""
 
 
 class ProbeHandler:
@@ -32,25 +38,22 @@ class ProbeHandler:
         return Message(ProbeReply.KIND, encode(reply))
 
     async def _probe(self, sealed: SealedSource, started: float) -> ProbeReply:
-        found: dict[Entity, EntityProbe] = {}
+        outcomes: _Outcomes = {}
         failure: HeadraceError | None = None
         calls = 0
         try:
             entities = self._opener.connector(sealed.source_type).spec.entities(sealed.config)
         except HeadraceError as error:
-            entities, failure = (), error
-        for entity in entities:
-            try:
-                async with self._opener.open(sealed, entity) as opened:
-                    count = await opened.source.check(entity)
-                    await opened.client.keep()
-                    calls += opened.client.calls
-                found[entity] = EntityProbe(ok=True, sample_count=count)
-            except PlatformAwayError:
-                raise
-            except HeadraceError as error:
-                failure = failure or error
-                found[entity] = EntityProbe(ok=False, message=error.message)
+            failure = error
+        else:
+            outcomes, calls = await self._outcomes(sealed, entities)
+        found: dict[Entity, EntityProbe] = {}
+        for entity, outcome in outcomes.items():
+            if isinstance(outcome, HeadraceError):
+                failure = failure or outcome
+                found[entity] = EntityProbe(ok=False, message=outcome.message)
+            else:
+                found[entity] = EntityProbe(ok=True, sample_count=outcome)
         latency = int((time.monotonic() - started) * 1000)
         if failure is None:
             message = "The source answers." if calls else "The source answered not long ago; nothing was called now."
@@ -63,6 +66,40 @@ class ProbeHandler:
             latency_ms=latency,
             entities=found,
         )
+
+    async def _outcomes(self, sealed: SealedSource, entities: Sequence[Entity]) -> tuple[_Outcomes, int]:
+        """What each entity's check found, and the calls it took. Raises PlatformAwayError alone."""
+        try:
+            described = self._opener.unconnected(sealed.source_type, sealed.config)
+            if isinstance(described, JointSource):
+                return await self._together(sealed, entities, described.calls_of_checks(entities))
+        except PlatformAwayError:
+            raise
+        except HeadraceError as error:
+            return dict.fromkeys(entities, error), 0
+        found: dict[Entity, int | HeadraceError] = {}
+        calls = 0
+        for entity in entities:
+            try:
+                async with self._opener.open(sealed, entity) as opened:
+                    found[entity] = await opened.source.check(entity)
+                    await opened.client.keep()
+                    calls += opened.client.calls
+            except PlatformAwayError:
+                raise
+            except HeadraceError as error:
+                found[entity] = error
+        return found, calls
+
+    async def _together(
+        self, sealed: SealedSource, entities: Sequence[Entity], calls: Mapping[str, int]
+    ) -> tuple[_Outcomes, int]:
+        async with self._opener.open(sealed, entities[0], calls=calls) as opened:
+            assert isinstance(opened.source, JointSource)
+            found = await opened.source.check_together(entities)
+            if not any(isinstance(outcome, HeadraceError) for outcome in found.values()):
+                await opened.client.keep()
+            return found, opened.client.calls
 
 
 def category_of(error: HeadraceError) -> Category:

@@ -1,6 +1,6 @@
 """What a connector is: a pure spec, and a source that reads pages. It knows no vendor, no queue and no database."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -152,6 +152,19 @@ class UnevenSource(Protocol):
 
     def calls_of_page(self, entity: Entity, cursor: Cursor) -> Mapping[str, int]:
         """Calls that the page at this cursor costs at most, by limit class."""
+        ...
+
+
+@runtime_checkable
+class JointSource(Protocol):
+    """A source that proves access to several entities by fewer calls: asked in the place of one `check` for each."""
+
+    def calls_of_checks(self, entities: Sequence[Entity]) -> Mapping[str, int]:
+        """Calls that it costs at most, by limit class."""
+        ...
+
+    async def check_together(self, entities: Sequence[Entity]) -> Mapping[Entity, int | HeadraceError]:
+        """How many records each sample held, or what is wrong. Raises ParkError and PlatformAwayError."""
         ...
 
 

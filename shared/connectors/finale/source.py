@@ -1,7 +1,7 @@
 """Reads Finale Inventory: products with their stock and suppliers as whole collections, orders page by page."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from shared.clock import Clock, SystemClock
 from shared.connector_sdk.protocol import BadRecord, Client, Connector, Page, ReadRequest, Shape
 from shared.connector_sdk.spec import ConnectorSpec
+from shared.connectors.finale.access import access_calls, access_together
 from shared.connectors.finale.account import COLLECTION_CAP, Account
 from shared.connectors.finale.config import FinaleConfig
 from shared.connectors.finale.mapping import ID_FIELDS
@@ -22,6 +23,7 @@ from shared.connectors.finale.spec import SPEC
 from shared.connectors.finale.stock import Stock, stock_by_product
 from shared.contracts.ids import Entity
 from shared.contracts.messages import Cursor, RawRecord
+from shared.errors import HeadraceError
 
 _RESOURCES: Mapping[Entity, str] = {"inventory": "product", "vendors": "partygroup", "purchase_orders": "order"}
 _SPOOL_CALLS: Mapping[Entity, int] = {"inventory": 2, "vendors": 1}
@@ -36,7 +38,7 @@ TEST_SECONDS = 15.0
 
 
 class FinaleSource:
-    """See the port `Source`, and `UnevenSource`."""
+    """See the port `Source`, and `UnevenSource` and `JointSource`."""
 
     def __init__(
         self,
@@ -104,13 +106,26 @@ class FinaleSource:
     async def check(self, entity: Entity) -> int:
         """One record of the collection: `limit` is safe without a filter beside it. Of a report, its beginning, unless
         Finale works on it for longer than a test may take: then only a run shows what is in it."""
+        count = await self._first_record(entity)
+        return await self._report_begins(entity) or count if entity in self._reports else count
+
+    def calls_of_checks(self, entities: Sequence[Entity]) -> Mapping[str, int]:
+        return access_calls(entities, self._reports)
+
+    async def check_together(self, entities: Sequence[Entity]) -> Mapping[Entity, int | HeadraceError]:
+        return await access_together(
+            self._account, self._reports, entities, by_rest=self._first_record, by_report=self._report_begins
+        )
+
+    async def _first_record(self, entity: Entity) -> int:
         async with self._account.collection(_RESOURCES[entity], ID_FIELDS[entity], params=(("limit", "1"),)) as table:
-            count = table.length
-        if entity in self._reports:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._test_seconds):
-                    return await self._reports.first_rows(entity, _SAMPLE_ROWS)
-        return count
+            return table.length
+
+    async def _report_begins(self, entity: Entity) -> int:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._test_seconds):
+                return await self._reports.first_rows(entity, _SAMPLE_ROWS)
+        return 0
 
     async def _products(self) -> AsyncGenerator[RawRecord | BadRecord, None]:
         # Stock is read after the products: a product that is made meanwhile is not shown with a stock of 0.

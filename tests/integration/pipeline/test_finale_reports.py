@@ -72,7 +72,9 @@ async def configure(pipeline: Pipeline, source: SourceId, changed: dict[str, Any
     "switches",
     [
         Switches(report_lines_before_header=True, report_bom=True),
-        Switches(report_columns_left_out=frozenset({"Units reserved", "Units on order"})),
+        pytest.param(
+            Switches(report_columns_left_out=frozenset({"Units reserved", "Units on order"})), marks=pytest.mark.soak
+        ),
         Switches(report_columns_left_out=frozenset({"Units\nQoH", "Units in stock", "Units on order"})),
         Switches(report_columns_left_out=frozenset({"Supplier ID", "Amount", "Status", "Category"})),
         Switches(one_report_at_a_time=True),

@@ -1,6 +1,7 @@
 """Finale's limits as the vendor counts them: none overrun, little wasted while work waits. And bounded memory."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from finale_reports import report_url
 from finale_scaled import scaled_pipeline
 from finale_truth import TRUTHS, assert_equal, stored
 
@@ -141,7 +143,7 @@ async def _saturate(
 
 
 _READER = """
-import asyncio, contextlib, re, sys
+import asyncio, contextlib, json, re, sys
 PEAK = re.compile(r"VmHWM:\\s+(\\d+) kB")  # of this program: rusage remembers whoever started it
 from shared.clock import SystemClock
 from shared.connector_sdk.credentials import apply
@@ -160,34 +162,53 @@ class Budget:
     @contextlib.asynccontextmanager
     async def concurrency(self, limit_class): yield
 
-async def main(url):
+async def main(url, reports):
     secrets = apply(CONNECTOR.spec.credentials.validate_python({"api_key": "key", "api_secret": "secret"}))
     async with HttpClient(EgressPolicy.parse("127.0.0.0/8"), SystemClock()) as http:
-        source = CONNECTOR.open({"account": "acme", "base_url": url}, MeteredClient(http, secrets, Budget()))
+        config = {"account": "acme", "base_url": url, "report_urls": reports}
+        source = CONNECTOR.open(config, MeteredClient(http, secrets, Budget()))
         async with spooled(source.read_all(ReadRequest("inventory", None)), Life()) as spool:
             for number in range(spool.page.batches):
                 await spool.batch(number)
             print(spool.page.records, int(PEAK.search(open("/proc/self/status").read())[1]) // 1024)
 
-asyncio.run(main(sys.argv[1]))
+asyncio.run(main(sys.argv[1], json.loads(sys.argv[2])))
 """
 
 
 @pytest.mark.parametrize(
-    ("size", "megabytes"),
+    ("size", "form", "megabytes"),
     [
-        (Size(products=300, stock_rows=5_000, purchase_orders=5, sales_orders=1, vendors=5), 150),
+        (Size(products=300, stock_rows=5_000, purchase_orders=5, sales_orders=1, vendors=5), None, 150),
+        (Size(products=3_000, purchase_orders=5, sales_orders=1, vendors=5), "csv", 150),
         pytest.param(
-            Size(products=500, stock_rows=119_900, purchase_orders=0, sales_orders=0), 200, marks=pytest.mark.soak
+            Size(products=500, stock_rows=119_900, purchase_orders=0, sales_orders=0), None, 200, marks=pytest.mark.soak
         ),
         pytest.param(
-            Size(products=119_999, stock_rows=119_900, purchase_orders=0, sales_orders=0), 200, marks=pytest.mark.soak
+            Size(products=119_999, stock_rows=119_900, purchase_orders=0, sales_orders=0),
+            None,
+            200,
+            marks=pytest.mark.soak,
+        ),
+        *(
+            pytest.param(
+                Size(products=119_999, stock_rows=119_900, purchase_orders=0, sales_orders=0),
+                form,
+                250,
+                marks=pytest.mark.soak,
+            )
+            for form in ("csv", "jsonObject")
         ),
     ],
-    ids=["5,000 rows", "120,000 rows of stock", "120,000 products with stock"],
+    ids=[
+        *("5,000 rows", "3,000 products by report", "120,000 rows of stock", "120,000 products with stock"),
+        *("120,000 products by CSV", "120,000 products by objects"),
+    ],
 )
 @pytest.mark.timeout(900)
-async def test_the_fetchers_memory_does_not_grow_with_the_collection(size: Size, megabytes: int) -> None:
+async def test_the_fetchers_memory_does_not_grow_with_the_collection(
+    size: Size, form: str | None, megabytes: int
+) -> None:
     """What a step of the fetcher does, in a process of its own with everything that the fetcher imports."""
     state = await asyncio.to_thread(lambda: FinaleState(filling(size)))
     async with running(build_app(state)) as url:
@@ -196,6 +217,7 @@ async def test_the_fetchers_memory_does_not_grow_with_the_collection(size: Size,
             "-c",
             _READER,
             url,
+            json.dumps({} if form is None else {"inventory": report_url(url, "product", form)}),
             env={**os.environ, "PYTHONPATH": str(Path.cwd())},
             stdout=subprocess.PIPE,
         )
