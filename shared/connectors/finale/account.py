@@ -51,9 +51,15 @@ class Account:
 
     @asynccontextmanager
     async def collection(
-        self, resource: str, identity: str, *needed: str, params: Sequence[tuple[str, str]] = ()
+        self,
+        resource: str,
+        identity: str,
+        *needed: str,
+        params: Sequence[tuple[str, str]] = (),
+        also_counts_in: tuple[str, ...] = (),
     ) -> AsyncIterator[ColumnTable]:
         """The whole collection, on disk. A read without `filter` that reaches the cap is refused.
+        `also_counts_in`: further limit classes.
 
         Raises what the client raises, BeyondCapError, DataError without the columns `identity` and `needed` where
         there are rows, UnusableBodyError for an object that tells of a failure.
@@ -65,7 +71,7 @@ class Account:
             params=tuple(params),
             headers=_HEADERS,
             limit_class="get",
-            also_counts_in=("collection",),
+            also_counts_in=("collection", *also_counts_in),
         )
         async with aclosing(self.chunks(request, "collection")) as chunks, column_table(chunks, resource) as table:
             _check_table(table, resource, (identity, *needed))

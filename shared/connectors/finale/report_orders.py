@@ -16,7 +16,7 @@ from shared.connectors.finale.orders_state import Receipts
 from shared.connectors.finale.report_columns import ITEM, ORDER, PRICE, QUANTITY
 from shared.connectors.finale.report_reading import MOST_UNKNOWN, blocks, key_text, left_out, merged
 from shared.connectors.finale.report_table import ReportTable, filled, is_total
-from shared.connectors.finale.reports import Reports
+from shared.connectors.finale.reports import TURN, Reports
 from shared.contracts.messages import RawRecord, encode_json
 from shared.errors import ConfigurationError, DataError
 
@@ -57,7 +57,7 @@ class OrderReportReader:
     async def orders(self) -> AsyncGenerator[RawRecord | BadRecord, None]:
         """Every purchase order. Raises DataError for a report that leaves some out."""
         async with (
-            self._account.collection("order", "orderUrl", "orderTypeId", "orderId") as orders,
+            self._account.collection("order", "orderUrl", "orderTypeId", "orderId", also_counts_in=TURN) as orders,
             self._reports.table("purchase_orders") as report,
         ):
             columns = _Columns(*(report.needed(column) for column in (ORDER, ITEM, QUANTITY, PRICE)))

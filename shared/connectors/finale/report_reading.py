@@ -12,7 +12,7 @@ from shared.connectors.finale.account import Account
 from shared.connectors.finale.numbers import Number, formatted_number, parsed
 from shared.connectors.finale.report_columns import ITEM, STOCK, SUPPLIER_ID, SUPPLIER_NAME
 from shared.connectors.finale.report_table import ROWS_AT_ONCE, ReportTable, filled, is_total
-from shared.connectors.finale.reports import Reports
+from shared.connectors.finale.reports import TURN, Reports
 from shared.connectors.finale.stock import Stock, stock_by_product
 from shared.contracts.messages import RawRecord, encode_json
 from shared.errors import ConfigurationError, DataError
@@ -35,7 +35,7 @@ class ReportReader:
     async def products(self) -> AsyncGenerator[RawRecord | BadRecord, None]:
         """Every product of the account. Raises DataError for a report that leaves some out."""
         async with (
-            self._account.collection("product", "productUrl", "productId") as products,
+            self._account.collection("product", "productUrl", "productId", also_counts_in=TURN) as products,
             self._reports.table("inventory") as report,
         ):
             index = await _index(report, report.needed(ITEM))
@@ -54,7 +54,7 @@ class ReportReader:
     async def suppliers(self) -> AsyncGenerator[RawRecord | BadRecord, None]:
         """Every supplier of the account. Raises as `products`."""
         async with (
-            self._account.collection("partygroup", "partyGroupUrl", "roleTypeIdList") as parties,
+            self._account.collection("partygroup", "partyGroupUrl", "roleTypeIdList", also_counts_in=TURN) as parties,
             self._reports.table("vendors") as report,
         ):
             by_id = report.column(SUPPLIER_ID)

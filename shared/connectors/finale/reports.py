@@ -14,8 +14,11 @@ from shared.contracts.messages import RawRecord
 
 SILENCE = 600.0
 """Seconds until a report's first byte: Finale works on it for minutes before it answers."""
-REPORT_CLASSES = ("collection", "report")
-"""Classes that a report counts in, besides `get`: the vendor's, and ours that lets one run at a time."""
+TURN = ("report",)
+"""Our own limit class, in which one call is made at a time. The collection before a report counts in it too: who waits
+for another's report waits before that call, and does not make it again and again."""
+TURNS = 2
+"""Calls of a step that count in it."""
 KEYS: Mapping[Entity, tuple[Column, ...]] = {
     "inventory": (ITEM,),
     "vendors": (SUPPLIER_ID, SUPPLIER_NAME),
@@ -63,7 +66,7 @@ class Reports:
             data_url(self._urls[entity]),
             headers={"Accept": "text/csv, application/json"},
             limit_class="get",
-            also_counts_in=REPORT_CLASSES,
+            also_counts_in=("collection", *TURN),
             patience=SILENCE,
         )
         return self._account.chunks(request, "report", headers.update)

@@ -18,7 +18,7 @@ from shared.connectors.finale.orders_state import OrdersState, read_cursor
 from shared.connectors.finale.orders_view import OrderView
 from shared.connectors.finale.report_orders import ORDER_CALLS, OrderReportReader
 from shared.connectors.finale.report_reading import PRODUCT_CALLS, SUPPLIER_CALLS, ReportReader
-from shared.connectors.finale.reports import Reports
+from shared.connectors.finale.reports import TURNS, Reports
 from shared.connectors.finale.spec import SPEC
 from shared.connectors.finale.stock import Stock, stock_by_product
 from shared.contracts.ids import Entity
@@ -70,7 +70,7 @@ class FinaleSource:
     def calls_of_page(self, entity: Entity, cursor: Cursor) -> Mapping[str, int]:
         if entity in self._reports:
             calls = _REPORT_CALLS[entity]
-            return {"collection": calls, "get": calls, "report": 1}
+            return {"collection": calls, "get": calls, "report": TURNS}
         if entity != "purchase_orders":
             calls = _SPOOL_CALLS[entity]
             return {"collection": calls, "get": calls}

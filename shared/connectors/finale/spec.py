@@ -20,7 +20,7 @@ RATE_LIMITS = {
 }
 """Of the account, all keys together; a collection read counts as `get` and as `collection` (the vendor's figures, met
 second-hand; whether the hour's class counts collections or reports is disputed, so both count).
-`report` counts nothing: two reports at once were seen to be refused or dropped."""
+`report` is our own: two reports at once were seen to be refused or dropped."""
 
 
 def _origins(config: Mapping[str, Any]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from finale_reports import CREDENTIALS, add, config, report_url
 from finale_truth import TRUTHS, assert_equal, stored
 
 from pipeline import Pipeline
+from sandboxes.behaviour.faults import FaultRule
 from sandboxes.finale.app import build_app
 from sandboxes.finale.generated import Size, filling
 from sandboxes.finale.state import FinaleState
@@ -156,3 +157,17 @@ async def test_a_report_with_a_filter_deletes_nothing_and_says_what_to_do(pipeli
         assert "leaves out" in view.error.message
         assert "filters" in (view.error.hint or "")
         assert {entity: await stored(pipeline, entity, source) for entity in TRUTHS} == before
+
+
+async def test_who_waits_for_anothers_report_calls_nobody_meanwhile(pipeline: Pipeline) -> None:
+    """A report of minutes must not cost the others an hour's calls: each of them waits before its first one."""
+    state = FinaleState(filling(SMALL))
+    state.behaviour.faults.set(FaultRule(kind="delay", ms=9_000, path="/acme/doc/report/", count=1))
+    async with running(build_app(state)) as url:
+        source = await add(pipeline, config(url))
+
+        view = await pipeline.sync(source, within=60)
+
+        assert view.status == "succeeded", view
+        assert len(state.arrivals) <= 9 + 2, [one.path.partition("?")[0] for one in state.arrivals]
+        await check_all(pipeline, source, state)
