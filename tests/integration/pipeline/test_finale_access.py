@@ -142,7 +142,7 @@ async def test_the_fetcher_answers_a_test_by_two_calls_and_with_wrong_keys_by_on
         for secret in ("secret", "wrong"):
             credentials = CREDENTIALS | {"api_secret": secret}
             source = await pipeline.add_source(by_rest(url), credentials, source_type="finale_inventory")
-            replies.append(await tested(pipeline, source, by_rest(url)))
+            replies.append(await answer_of(pipeline, source, by_rest(url)))
 
     good, bad = replies
     assert good.ok, good
@@ -153,7 +153,7 @@ async def test_the_fetcher_answers_a_test_by_two_calls_and_with_wrong_keys_by_on
     assert len(state.arrivals) == 2 + 1
 
 
-async def tested(pipeline: Pipeline, source: SourceId, config: dict[str, Any]) -> ProbeReply:
+async def answer_of(pipeline: Pipeline, source: SourceId, config: dict[str, Any]) -> ProbeReply:
     """As the gateway asks for it."""
     probe_id = uuid4()
     async with pipeline.databases["gateway"].for_tenant(pipeline.user_id) as conn:
