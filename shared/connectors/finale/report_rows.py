@@ -133,13 +133,20 @@ class ObjectRows:
 
     def feed(self, data: bytes) -> Iterator[RawRecord]:
         """Raises as CsvRows does."""
-        yield from self._rows(self._records.feed(data))
+        yield from self._attempt(self._records.feed(data))
 
     def finish(self) -> Iterator[RawRecord]:
         """The rest."""
-        yield from self._rows(self._records.finish())
+        yield from self._attempt(self._records.finish())
         if self._records.found != "array":
             raise UnusableBodyError(f"{self._what}: Finale sent no list of rows", hint=_FAILED_HINT)
+
+    def _attempt(self, elements: Iterable[Any]) -> Iterator[RawRecord]:
+        try:
+            yield from self._rows(elements)
+        except (DataError, UnusableBodyError) as error:
+            error.hint = error.hint or _FAILED_HINT
+            raise
 
     def _rows(self, elements: Iterable[Any]) -> Iterator[RawRecord]:
         for element in elements:
