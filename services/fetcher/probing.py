@@ -13,7 +13,6 @@ from shared.storage import probes
 from shared.storage.database import Database
 from shared.storage.sealed_sources import SealedSource
 
-
 _Outcomes = Mapping[Entity, int | HeadraceError]
 """How many records of each entity were seen, or what is wrong."""
 
