@@ -9,7 +9,7 @@ from services.gateway.identity import Identity
 from services.gateway.problems import ProblemError
 
 
-def current_admin(identity: CurrentIdentity) -> Identity:
+async def current_admin(identity: CurrentIdentity) -> Identity:
     """The caller, who is an administrator. Raises a 403 problem."""
     if not identity.is_admin:
         raise ProblemError(

@@ -100,7 +100,7 @@ _SCHEME = HTTPBearer(
 )
 
 
-def current_identity(request: Request, _documented: Annotated[object, Depends(_SCHEME)]) -> Identity:
+async def current_identity(request: Request, _documented: Annotated[object, Depends(_SCHEME)]) -> Identity:
     """The caller; the middleware has proven it."""
     identity = getattr(request.state, "identity", None)
     if not isinstance(identity, Identity):

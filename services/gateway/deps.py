@@ -1,4 +1,4 @@
-"""The gateway's collaborators, and how a route gets them."""
+"""The gateway's collaborators, and how a route gets them: by coroutines, since a plain function is given a thread."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,13 +37,13 @@ class GatewayDeps:
     """As browsers see it; empty: plain http on loopback."""
 
 
-def _deps(request: Request) -> GatewayDeps:
+async def _deps(request: Request) -> GatewayDeps:
     deps = request.app.state.deps
     assert isinstance(deps, GatewayDeps)
     return deps
 
 
-def _run_watch(request: Request) -> RunWatch:
+async def _run_watch(request: Request) -> RunWatch:
     watch = request.app.state.run_watch
     assert isinstance(watch, RunWatch)
     return watch

@@ -1,5 +1,8 @@
 """The OpenAPI document: what FastAPI reads off the routes, and what it cannot know: problems, headers, raw bodies."""
 
+import copy
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -23,20 +26,48 @@ _OF_THE_API: Final = {
 
 
 class DocumentedApp(FastAPI):
-    """Completes the document once it is made."""
+    """Completes the document once it is made. `raw`: by path, operations of routes that the framework does not read."""
+
+    raw: Mapping[str, Any] = MappingProxyType({})
 
     def openapi(self) -> dict[str, Any]:
         fresh = self.openapi_schema is None
         document = super().openapi()
         if fresh:
+            document["paths"] |= copy.deepcopy(dict(self.raw))
             _complete(document)
         return document
 
 
-def raw_body(model: type[BaseModel]) -> dict[str, Any]:
-    """`openapi_extra` of a route that reads its body itself, because it checks a signature first."""
-    schema = model.model_json_schema(ref_template=_REF)
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+def raw_operation(
+    name: str,
+    description: str,
+    *,
+    path: str,
+    headers: Sequence[str],
+    answer: tuple[int, type[BaseModel]],
+    body: type[BaseModel] | None = None,
+) -> dict[str, Any]:
+    """A POST that the framework does not read: its one path parameter, headers, body (None: any), status and answer."""
+    status, model = answer
+    operation: dict[str, Any] = {
+        "tags": [name.partition("_")[0]],
+        "summary": name.partition("_")[2].capitalize(),
+        "description": description,
+        "operationId": name,
+        "parameters": [
+            {"name": path, "in": "path", "required": True, "schema": _TEXT},
+            *({"name": each, "in": "header", "required": False, "schema": _TEXT} for each in headers),
+        ],
+        "responses": {str(status): {"description": "Successful Response", "content": _content(model)}},
+    }
+    if body is not None:
+        operation["requestBody"] = {"required": True, "content": _content(body)}
+    return {"post": operation}
+
+
+def _content(model: type[BaseModel]) -> dict[str, Any]:
+    return {"application/json": {"schema": model.model_json_schema(ref_template=_REF)}}
 
 
 def _complete(document: dict[str, Any]) -> None:

@@ -36,6 +36,7 @@ from services.gateway.routes import (
 )
 from services.gateway.run_watch import RunWatch
 from services.gateway.sessions import Sessions
+from services.gateway.webhook_intake import WebhookIntake
 
 
 def build_app(deps: GatewayDeps) -> FastAPI:
@@ -67,7 +68,8 @@ def build_app(deps: GatewayDeps) -> FastAPI:
     )
     app.state.deps = deps
     app.state.run_watch = watch
-    app.state.coalescer = coalescer
+    app.raw = webhooks.OPERATIONS
+    app.router.routes += webhooks.posts(WebhookIntake(deps, coalescer))
     for module in (
         connectors,
         sources,

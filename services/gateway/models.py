@@ -14,7 +14,8 @@ MAX_NESTING = 40
 MAX_CACHE_SECONDS = 30 * 24 * 3600
 
 
-def _storable_text(text: str) -> str:
+def storable_text(text: str) -> str:
+    """Raises ValueError for text that Postgres cannot hold."""
     if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
         raise ValueError("holds a NUL or half of a surrogate pair, which cannot be stored")
     return text
@@ -24,12 +25,12 @@ def _storable(value: JsonValue, depth: int = 0) -> JsonValue:
     if depth > MAX_NESTING:
         raise ValueError(f"is nested more than {MAX_NESTING} levels deep")
     if isinstance(value, str):
-        _storable_text(value)
+        storable_text(value)
     elif isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):  # noqa: PLR0124 - NaN is what differs from itself
         raise ValueError("holds a number that JSON does not have")
     elif isinstance(value, dict):
         for key, element in value.items():
-            _storable_text(key)
+            storable_text(key)
             _storable(element, depth + 1)
     elif isinstance(value, list):
         for element in value:
@@ -54,9 +55,9 @@ def _period(text: str) -> str:
 
 JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_storable_object)]
 DisplayName = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_storable_text)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(storable_text)
 ]
-Description = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_storable_text)]
+Description = Annotated[str, StringConstraints(max_length=2000), AfterValidator(storable_text)]
 FrequencyText = Annotated[
     str,
     StringConstraints(max_length=MAX_FREQUENCY_CHARS),

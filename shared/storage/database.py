@@ -61,6 +61,17 @@ class Database:
         except AWAY as error:
             raise PlatformAwayError(f"PostgreSQL cannot serve now ({type(error).__name__})") from error
 
+    async def fetch(self, statement: str, *arguments: object) -> list[Record]:
+        """One statement that binds itself or needs no tenant, a transaction of its own: one round trip, not three.
+
+        Raises PlatformAwayError when Postgres cannot serve now.
+        """
+        try:
+            async with self._pool.acquire(timeout=10) as connection:
+                return await connection.fetch(statement, *arguments)
+        except AWAY as error:
+            raise PlatformAwayError(f"PostgreSQL cannot serve now ({type(error).__name__})") from error
+
     @asynccontextmanager
     async def for_run(self, run_id: RunId) -> AsyncIterator[tuple[Connection, RunHead | None]]:
         """A transaction bound to the tenant of the run row; None when there is no such run."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shared.contracts.ids import Entity, RunId, SourceId, UserId
-from shared.storage.database import Connection, Record
+from shared.storage.database import Connection, Database, Record
 from shared.storage.queries import load_queries
 
 _SQL = load_queries("shared.storage", "webhooks.sql")
@@ -30,6 +30,18 @@ class Change:
     external_id: str | None
     op: Literal["upsert", "delete"]
 
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Changes that `signer` has proven to send. `digest` (32 bytes): one with it is taken once; None: each time."""
+
+    signer: Signer
+    digest: bytes | None
+    changes: Sequence[Change]
+
+
+Taken = Literal["taken", "replayed", "outdated"]
+"""What became of a delivery. `outdated`: the signer's secret was replaced or its source deleted; nothing is kept."""
 
 MAX_TARGETS = 200
 """Ids that are worth a read of their own; beyond, reading all that changed costs less."""
@@ -63,44 +75,42 @@ async def keep_secret(conn: Connection, source_id: SourceId, user_id: UserId, bo
     await conn.execute(_SQL["keep_secret"], source_id, user_id, box)
 
 
-async def find_signer(conn: Connection, source_id: SourceId) -> Signer | None:
-    """Whoever's source it is; needs no tenant."""
-    row = await conn.fetchrow(_SQL["find"], source_id)
-    return None if row is None else _signer(row)
+async def find_signers(db: Database, source_ids: Sequence[SourceId]) -> dict[SourceId, Signer]:
+    """Those of the sources that take webhooks, whoever's they are; needs no tenant."""
+    return {row["source_id"]: _signer(row) for row in await db.fetch(_SQL["find"], source_ids)}
 
 
-async def find_app_signers(conn: Connection, client_id: str) -> list[Signer]:
+async def find_app_signers(db: Database, client_id: str) -> list[Signer]:
     """QuickBooks sources of one app, of all tenants; needs no tenant."""
-    return [_signer(row, row["realm"]) for row in await conn.fetch(_SQL["find_app"], client_id)]
+    return [_signer(row, row["realm"]) for row in await db.fetch(_SQL["find_app"], client_id)]
 
 
 def _signer(row: Record, realm: str | None = None) -> Signer:
     return Signer(row["source_id"], row["user_id"], row["box"], tuple(row["entities"]), realm)
 
 
-async def deliver(
-    conn: Connection, source_id: SourceId, user_id: UserId, changes: Sequence[Change], digest: bytes
-) -> bool:
-    """Keep the changes of a delivery. False: one with this digest (32 bytes) was taken before, nothing is kept."""
-    return bool(await conn.fetchval(_SQL["deliver"], user_id, source_id, *_columns(changes), digest))
-
-
-async def add_changes(conn: Connection, source_id: SourceId, user_id: UserId, changes: Sequence[Change]) -> None:
-    """Keep them until a run takes them."""
-    await conn.execute(_SQL["add_events"], user_id, source_id, *_columns(changes))
-
-
-def _columns(changes: Sequence[Change]) -> tuple[list[str], list[str | None], list[str]]:
-    return (
-        [change.entity for change in changes],
-        [change.external_id for change in changes],
-        [change.op for change in changes],
+async def take_deliveries(db: Database, deliveries: Sequence[Delivery]) -> list[Taken]:
+    """Keep the changes of many deliveries, of any tenants, in one transaction; what became of each, in order."""
+    events = [(place, change) for place, each in enumerate(deliveries, 1) for change in each.changes]
+    rows = await db.fetch(
+        _SQL["take_deliveries"],
+        [each.signer.source_id for each in deliveries],
+        [each.signer.box for each in deliveries],
+        [each.digest for each in deliveries],
+        [place for place, _ in events],
+        [change.entity for _, change in events],
+        [change.external_id for _, change in events],
+        [change.op for _, change in events],
     )
+    found = {row["place"]: row["fresh"] for row in rows}
+    outcomes: dict[bool | None, Taken] = {True: "taken", False: "replayed", None: "outdated"}
+    return [outcomes[found.get(place)] for place in range(1, len(deliveries) + 1)]
 
 
-async def waiting_entities(conn: Connection, source_id: SourceId) -> tuple[Entity, ...]:
-    """Entities with events that no run has taken."""
-    return tuple(row["entity"] for row in await conn.fetch(_SQL["waiting_entities"], source_id))
+async def needed_run(db: Database, source_id: SourceId) -> WaitingSource | None:
+    """The waiting events of a source that no queued run will take; None: there are none, or the source rests."""
+    rows = await db.fetch(_SQL["need"], source_id)
+    return _waiting(rows[0]) if rows else None
 
 
 async def claim_changes(
@@ -122,10 +132,11 @@ async def claim_changes(
 
 async def waiting_sources(conn: Connection, older_than: float, limit: int) -> list[WaitingSource]:
     """Sources whose events wait for longer than these seconds, though a run may be asked for: for the scheduler."""
-    return [
-        WaitingSource(row["id"], row["user_id"], row["source_type"], tuple(row["entities"]))
-        for row in await conn.fetch(_SQL["waiting_sources"], older_than, limit)
-    ]
+    return [_waiting(row) for row in await conn.fetch(_SQL["waiting_sources"], older_than, limit)]
+
+
+def _waiting(row: Record) -> WaitingSource:
+    return WaitingSource(row["id"], row["user_id"], row["source_type"], tuple(row["entities"]))
 
 
 async def forget_old(conn: Connection) -> None:

@@ -5,11 +5,12 @@ from typing import Annotated
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from services.gateway.api_tokens import new_token
 from services.gateway.auth import CurrentIdentity
 from services.gateway.deps import Deps
+from services.gateway.models import storable_text
 from services.gateway.paging import DEFAULT_LIMIT, CursorText, ItemList, Limit, page, time_cursor
 from services.gateway.problems import FieldError, invalid, not_found
 from shared.storage.api_tokens import Scope, TokenView, insert_token, list_tokens, load_token, revoke_token
@@ -24,7 +25,7 @@ class TokenCreate(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[str, Field(min_length=1, max_length=200)]
+    name: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(storable_text)]
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=4)] = ["read", "sync"]
     expires_in_days: Annotated[int, Field(ge=1, le=MAX_DAYS)] | None = None
 

@@ -5,28 +5,16 @@ insert into webhook_secrets (source_id, user_id, box) values ($1, $2, $3)
 delete from webhook_secrets where source_id = $1
 
 -- name: find
-select source_id, user_id, box, entities from headrace_find_webhook($1)
+select source_id, user_id, box, entities from headrace_find_webhooks($1)
 
 -- name: find_app
 select source_id, user_id, box, entities, realm from headrace_find_app_webhooks($1)
 
--- name: deliver
--- One statement: at hundreds of deliveries a second a round trip is what they wait for.
-with first as (
-  insert into webhook_deliveries (source_id, digest, user_id) values ($2, $6, $1) on conflict do nothing returning 1
-), kept as (
-  insert into webhook_events (user_id, source_id, entity, external_id, op)
-  select $1, $2, entity, external_id, op
-  from first, unnest($3::text[], $4::text[], $5::text[]) as e (entity, external_id, op)
-)
-select exists (select from first)
+-- name: take_deliveries
+select place, fresh from headrace_take_deliveries($1, $2, $3, $4, $5, $6, $7)
 
--- name: add_events
-insert into webhook_events (user_id, source_id, entity, external_id, op)
-select $1, $2, entity, external_id, op from unnest($3::text[], $4::text[], $5::text[]) as e (entity, external_id, op)
-
--- name: waiting_entities
-select distinct e.entity from webhook_events e where e.source_id = $1 and e.run_id is null order by 1
+-- name: need
+select id, user_id, source_type, entities from headrace_webhook_need($1)
 
 -- name: claim
 -- Whatever the run reads, it reads now: each waiting event of its entities is served by it, and so is each that a run

@@ -18,7 +18,7 @@ from shared.runtime.dispatch import dispatch
 from shared.storage import webhooks
 from shared.storage.run_views import RunView
 from shared.storage.runs import RunAsk, request_run
-from shared.storage.webhooks import Change
+from shared.storage.webhooks import Change, Delivery, Signer
 
 Op = Literal["upsert", "delete"]
 
@@ -51,8 +51,11 @@ class Shop:
     async def events(self, source: SourceId, *ids: str | None, op: Op = "upsert") -> None:
         """Events come in, as the gateway keeps them."""
         changes = [Change("inventory", one, op) for one in ids]
-        async with self.pipeline.databases["gateway"].for_tenant(self.pipeline.user_id) as conn:
-            await webhooks.add_changes(conn, source, self.pipeline.user_id, changes)
+        box, gateway = "sealed", self.pipeline.databases["gateway"]
+        async with gateway.for_tenant(self.pipeline.user_id) as conn:
+            await webhooks.keep_secret(conn, source, self.pipeline.user_id, box)
+        signer = Signer(source, self.pipeline.user_id, box, ("inventory",))
+        assert await webhooks.take_deliveries(gateway, [Delivery(signer, None, changes)]) == ["taken"]
 
     async def ask(self, source: SourceId, trigger: Literal["webhook", "schedule"] = "webhook") -> Sequence[int]:
         """A run is asked for, as gateway and scheduler do it, but not sent; the outbox ids."""
