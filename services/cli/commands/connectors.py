@@ -10,16 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from services.cli.commands.common import (
-    EXIT_FAILED,
-    DataDirOption,
-    JsonOption,
-    TokenOption,
-    UrlOption,
-    fail,
-    gateway,
-    show_items,
-)
+from services.cli.commands.common import EXIT_FAILED, Asked, JsonOption, asking, fail
 from services.cli.conformance.running import kit_of
 from services.gateway.models import ConnectorView
 from shared.connector_sdk.conformance.checking import Kit
@@ -49,23 +40,19 @@ class CheckView(BaseModel):
     results: list[RuleView]
 
 
-@app.command("list")
-def list_connectors(
-    url: UrlOption = None, token: TokenOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
-) -> None:
+@asking(app, "list")
+def list_connectors(asked: Asked) -> None:
     """The catalogue."""
-    with gateway(url, token, data_dir) as client:
-        found = list(client.items(ConnectorView, "/api/connectors"))
-        show_items(
-            found,
-            as_json,
-            {
-                "source_type": lambda entry: entry.source_type,
-                "title": lambda entry: entry.title,
-                "sync modes": lambda entry: ", ".join(entry.sync_modes),
-                "realtime": lambda entry: "yes" if entry.supports_realtime else "no",
-            },
-        )
+    found = list(asked.client.items(ConnectorView, "/api/connectors"))
+    asked.show_items(
+        found,
+        {
+            "source_type": lambda entry: entry.source_type,
+            "title": lambda entry: entry.title,
+            "sync modes": lambda entry: ", ".join(entry.sync_modes),
+            "realtime": lambda entry: "yes" if entry.supports_realtime else "no",
+        },
+    )
 
 
 @app.command()

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import typer
 
-from services.cli.commands.common import DataDirOption, JsonOption, TokenOption, UrlOption, gateway, show, show_items
+from services.cli.commands.common import Asked, asking
 from services.gateway.models import RetryRequest, RunAccepted
 from shared.storage.run_views import RunView
 
@@ -37,72 +37,55 @@ def summary(run: RunView) -> str:
     return "\n".join(lines)
 
 
-@app.command("list")
+@asking(app, "list")
 def list_runs(
+    asked: Asked,
     source: Annotated[UUID | None, typer.Option("--source", help="Only of this source.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many, newest first.")] = 20,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    data_dir: DataDirOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """The newest runs."""
-    with gateway(url, token, data_dir) as client:
-        query = {} if source is None else {"source_id": str(source)}
-        found = list(client.items(RunView, "/api/runs", limit=limit, **query))
-        show_items(
-            found,
-            as_json,
-            {
-                "run": lambda run: run.id,
-                "source": lambda run: run.source_id,
-                "type": lambda run: run.source_type,
-                "trigger": lambda run: run.trigger,
-                "status": lambda run: run.status,
-                "read": lambda run: sum(entity.read for entity in run.entities.values()),
-                "asked": lambda run: f"{run.requested_at:%Y-%m-%d %H:%M:%S}",
-            },
-        )
+    query = {} if source is None else {"source_id": str(source)}
+    found = list(asked.client.items(RunView, "/api/runs", limit=limit, **query))
+    asked.show_items(
+        found,
+        {
+            "run": lambda run: run.id,
+            "source": lambda run: run.source_id,
+            "type": lambda run: run.source_type,
+            "trigger": lambda run: run.trigger,
+            "status": lambda run: run.status,
+            "read": lambda run: sum(entity.read for entity in run.entities.values()),
+            "asked": lambda run: f"{run.requested_at:%Y-%m-%d %H:%M:%S}",
+        },
+    )
 
 
-@app.command("show")
+@asking(app, "show")
 def show_run(
+    asked: Asked,
     run_id: RunArgument,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    data_dir: DataDirOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """One run with its counters."""
-    with gateway(url, token, data_dir) as client:
-        run = client.get(RunView, f"/api/runs/{run_id}")
-        show(run, as_json, summary(run))
+    run = asked.client.get(RunView, f"/api/runs/{run_id}")
+    asked.show(run, summary(run))
 
 
-@app.command("cancel")
+@asking(app, "cancel")
 def cancel_run(
+    asked: Asked,
     run_id: RunArgument,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    data_dir: DataDirOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """End a run; rows that it wrote stay."""
-    with gateway(url, token, data_dir) as client:
-        run = client.post(RunView, f"/api/runs/{run_id}/cancel")
-        show(run, as_json, f"{run.id} is {run.status}")
+    run = asked.client.post(RunView, f"/api/runs/{run_id}/cancel")
+    asked.show(run, f"{run.id} is {run.status}")
 
 
-@app.command("retry")
+@asking(app, "retry")
 def retry_run(
+    asked: Asked,
     run_id: RunArgument,
     failed_only: Annotated[bool, typer.Option("--failed-only", help="Only what did not succeed.")] = False,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    data_dir: DataDirOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """The same again, as a new run."""
-    with gateway(url, token, data_dir) as client:
-        again = client.post(RunAccepted, f"/api/runs/{run_id}/retry", RetryRequest(failed_only=failed_only))
-        show(again, as_json, f"run {again.run_id}")
+    again = asked.client.post(RunAccepted, f"/api/runs/{run_id}/retry", RetryRequest(failed_only=failed_only))
+    asked.show(again, f"run {again.run_id}")

@@ -10,17 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from services.cli.client import ClientError
-from services.cli.commands.common import (
-    EXIT_FAILED,
-    DataDirOption,
-    JsonOption,
-    TokenOption,
-    UrlOption,
-    gateway,
-    json_argument,
-    show,
-    show_items,
-)
+from services.cli.commands.common import EXIT_FAILED, Asked, asking, json_argument
 from services.cli.commands.runs import summary
 from services.gateway.models import RunAccepted, TestResult
 from shared.contracts.ids import FINISHED, Entity
@@ -33,29 +23,26 @@ SourceArgument = Annotated[UUID, typer.Argument(help="The source's id.", metavar
 _JSON = "JSON, @file, or - for standard input"
 
 
-@app.command("list")
-def list_sources(
-    url: UrlOption = None, token: TokenOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
-) -> None:
+@asking(app, "list")
+def list_sources(asked: Asked) -> None:
     """All sources."""
-    with gateway(url, token, data_dir) as client:
-        found = list(client.items(SourceView, "/api/sources"))
-        show_items(
-            found,
-            as_json,
-            {
-                "source": lambda source: source.id,
-                "type": lambda source: source.source_type,
-                "name": lambda source: source.display_name,
-                "status": lambda source: source.sync_status,
-                "frequency": lambda source: source.sync_frequency,
-                "last sync": lambda source: f"{source.last_sync_at:%Y-%m-%d %H:%M:%S}" if source.last_sync_at else "",
-            },
-        )
+    found = list(asked.client.items(SourceView, "/api/sources"))
+    asked.show_items(
+        found,
+        {
+            "source": lambda source: source.id,
+            "type": lambda source: source.source_type,
+            "name": lambda source: source.display_name,
+            "status": lambda source: source.sync_status,
+            "frequency": lambda source: source.sync_frequency,
+            "last sync": lambda source: f"{source.last_sync_at:%Y-%m-%d %H:%M:%S}" if source.last_sync_at else "",
+        },
+    )
 
 
-@app.command("add")
+@asking(app, "add")
 def add_source(
+    asked: Asked,
     source_type: Annotated[str, typer.Option("--type", help="See `headrace connectors list`.")],
     name: Annotated[str, typer.Option("--name", help="How people call it.")],
     config: Annotated[str, typer.Option("--config", help=_JSON)],
@@ -66,95 +53,76 @@ def add_source(
     frequency: Annotated[
         str, typer.Option("--frequency", help="realtime, every_15_minutes, hourly, daily, manual or `cron:… zone`")
     ] = "hourly",
-    url: UrlOption = None,
-    token: TokenOption = None,
-    data_dir: DataDirOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Save a new source."""
-    with gateway(url, token, data_dir) as client:
-        if [config, credentials, mappings].count("-") > 1:
-            raise ClientError("Only one option can be read from standard input.")
-        body: dict[str, JsonValue] = {
-            "source_type": source_type,
-            "display_name": name,
-            "config": json_argument("--config", config),
-            "credentials": json_argument("--credentials", credentials),
-            "sync_frequency": frequency,
-        }
-        if mappings is not None:
-            body["field_mappings"] = json_argument("--mappings", mappings)
-        source = client.post(SourceView, "/api/sources", body)
-        show(source, as_json, f"source {source.id}")
+    if [config, credentials, mappings].count("-") > 1:
+        raise ClientError("Only one option can be read from standard input.")
+    body: dict[str, JsonValue] = {
+        "source_type": source_type,
+        "display_name": name,
+        "config": json_argument("--config", config),
+        "credentials": json_argument("--credentials", credentials),
+        "sync_frequency": frequency,
+    }
+    if mappings is not None:
+        body["field_mappings"] = json_argument("--mappings", mappings)
+    source = asked.client.post(SourceView, "/api/sources", body)
+    asked.show(source, f"source {source.id}")
 
 
-@app.command("test")
+@asking(app, "test")
 def try_source(
+    asked: Asked,
     source_id: SourceArgument,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    data_dir: DataDirOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Try the stored credentials; exit code 1 when they do not work."""
-    with gateway(url, token, data_dir) as client:
-        result = client.post(TestResult, f"/api/sources/{source_id}/test")
-        hint = f"\n  {result.hint}" if result.hint else ""
-        show(result, as_json, f"{'ok' if result.ok else result.category}: {result.message}{hint}")
-        if not result.ok:
-            raise typer.Exit(EXIT_FAILED)
+    result = asked.client.post(TestResult, f"/api/sources/{source_id}/test")
+    hint = f"\n  {result.hint}" if result.hint else ""
+    asked.show(result, f"{'ok' if result.ok else result.category}: {result.message}{hint}")
+    if not result.ok:
+        raise typer.Exit(EXIT_FAILED)
 
 
-@app.command("sync")
+@asking(app, "sync")
 def sync_source(
+    asked: Asked,
     source_id: SourceArgument,
     wait: Annotated[bool, typer.Option("--wait", help="Until it has ended; exit code 0 only if it succeeded.")] = False,
     mode: Annotated[str, typer.Option("--mode", help="incremental or full")] = "incremental",
     entity: Annotated[list[str] | None, typer.Option("--entity", help="Only this; may be given again.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Read anew: pass kept answers by.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, write nothing.")] = False,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    data_dir: DataDirOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Start a run now."""
-    with gateway(url, token, data_dir) as client:
-        body: dict[str, JsonValue] = {"mode": mode, "force": force, "dry_run": dry_run}
-        if entity:
-            body["entities"] = list(entity)
-        accepted = client.post(RunAccepted, f"/api/sources/{source_id}/sync", body)
-        if not wait:
-            show(accepted, as_json, f"run {accepted.run_id}")
-            return
-        run = watch(client.follow(accepted.run_id), Console(stderr=True))
-        show(run, as_json, summary(run))
-        if run.status != "succeeded":
-            raise typer.Exit(EXIT_FAILED)
+    body: dict[str, JsonValue] = {"mode": mode, "force": force, "dry_run": dry_run}
+    if entity:
+        body["entities"] = list(entity)
+    accepted = asked.client.post(RunAccepted, f"/api/sources/{source_id}/sync", body)
+    if not wait:
+        asked.show(accepted, f"run {accepted.run_id}")
+        return
+    run = watch(asked.client.follow(accepted.run_id), Console(stderr=True))
+    asked.show(run, summary(run))
+    if run.status != "succeeded":
+        raise typer.Exit(EXIT_FAILED)
 
 
-@app.command("pause")
+@asking(app, "pause")
 def pause_source(
+    asked: Asked,
     source_id: SourceArgument,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    data_dir: DataDirOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """No more runs by time, webhook or outside request."""
-    _tell(source_id, "pause", url, token, data_dir, as_json)
+    _tell(asked, source_id, "pause")
 
 
-@app.command("resume")
+@asking(app, "resume")
 def resume_source(
+    asked: Asked,
     source_id: SourceArgument,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    data_dir: DataDirOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Undo a pause."""
-    _tell(source_id, "resume", url, token, data_dir, as_json)
+    _tell(asked, source_id, "resume")
 
 
 def watch(states: Iterable[RunView], console: Console) -> RunView:
@@ -176,9 +144,6 @@ def watch(states: Iterable[RunView], console: Console) -> RunView:
     return run
 
 
-def _tell(
-    source_id: UUID, verb: str, url: UrlOption, token: TokenOption, data_dir: DataDirOption, as_json: bool
-) -> None:
-    with gateway(url, token, data_dir) as client:
-        source = client.post(SourceView, f"/api/sources/{source_id}/{verb}")
-        show(source, as_json, f"{source.id} is {source.sync_status}")
+def _tell(asked: Asked, source_id: UUID, verb: str) -> None:
+    source = asked.client.post(SourceView, f"/api/sources/{source_id}/{verb}")
+    asked.show(source, f"{source.id} is {source.sync_status}")
