@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
@@ -78,7 +78,7 @@ class Herald:
     name = "herald"
 
     def __init__(
-        self, services: Sequence[Answering], announce: Callable[[], None], *, patience: float = READY_WITHIN
+        self, services: Sequence[Answering], announce: Callable[[], Awaitable[None]], *, patience: float = READY_WITHIN
     ) -> None:
         self._services = services
         self._announce = announce
@@ -96,7 +96,7 @@ class Herald:
                     hint="`headrace doctor` looks at the settings and the servers.",
                 )
             await asyncio.sleep(_POLL_SECONDS)
-        self._announce()
+        await self._announce()
         await stop.wait()
 
     async def ready(self) -> bool:

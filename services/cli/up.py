@@ -14,9 +14,12 @@ from services.cli.demo_sources import serving_sandboxes
 from services.cli.embedded import embedded_stack
 from services.cli.living import Herald, live, process_settings
 from services.cli.scaling import ServiceName, parse_scale
+from services.cli.sign_in_link import sign_in_link
 from services.cli.supervise import prepare
-from shared.config import environment
+from shared.config import environment, load
+from shared.errors import PlatformAwayError
 from shared.runtime.main import Process
+from shared.runtime.resources import PlatformSettings
 from shared.runtime.service import Service
 
 EMBEDDED_GRACE = 12.0
@@ -108,9 +111,9 @@ class _Embedded:
             mine = [os.getpid()]
             pids = {name: mine if count else [] for name, count in self._options.scale.items()}
 
-            def announce() -> None:
+            async def announce() -> None:
                 self._data.write_endpoints(running.endpoints, pids)
-                _say_ready(self._data, running.endpoints)
+                await _say_ready(self._data, running.endpoints, environ)
 
             yield [*running.services, Herald(running.services, announce)]
 
@@ -135,10 +138,10 @@ class _Processes:
             def write() -> None:
                 self._data.write_endpoints(deployment.endpoints, supervisor.pids())
 
-            def announce() -> None:
+            async def announce() -> None:
                 write()
                 supervisor.on_change = write
-                _say_ready(self._data, deployment.endpoints)
+                await _say_ready(self._data, deployment.endpoints, environ)
 
             yield [supervisor, Herald(supervisor.replicas, announce)]
 
@@ -156,10 +159,21 @@ async def _with_sandboxes(
     return {**environ, "HEADRACE_EGRESS_ALLOW": ",".join(filter(None, allowed))}
 
 
-def _say_ready(data: DataDir, endpoints: Endpoints) -> None:
+async def _say_ready(data: DataDir, endpoints: Endpoints, environ: Mapping[str, str]) -> None:
     lines = ["Headrace is ready.", ""]
     if endpoints.gateway_url:
         lines += [f"  address        {endpoints.gateway_url}", f"  documentation  {endpoints.gateway_url}/docs"]
+        if endpoints.token:
+            lines.append(f"  sign in        {await _link(data, endpoints, environ)}")
     where = data.path / ENDPOINTS
-    lines.append(f"  {'sign-in token  ' if endpoints.token else 'endpoints      '}{where}")
+    lines.append(f"  {'bearer token   ' if endpoints.token else 'endpoints      '}{where}")
     print("\n".join([*lines, "", "Ctrl-C stops it."]), flush=True)
+
+
+async def _link(data: DataDir, endpoints: Endpoints, environ: Mapping[str, str]) -> str:
+    schema = load(PlatformSettings, environ).schema_name
+    try:
+        link = await sign_in_link(endpoints.gateway_url, endpoints.database_url, schema, data.local_user())
+    except PlatformAwayError as error:
+        return f"no link now: {error.message}"
+    return f"{link} (once, within ten minutes)"

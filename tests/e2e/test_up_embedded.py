@@ -1,11 +1,13 @@
 """`headrace up --embedded`: nothing to install, keeps its promises, and goes on where a kill cut it off."""
 
 import asyncio
+import re
 import signal
 import stat
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import aiohttp
 from up_harness import COMMAND, headrace_up, shop_source
 
 from sandboxes.behaviour.faults import FaultRule
@@ -32,6 +34,17 @@ async def test_an_embedded_headrace_serves_one_data_directory_and_ends_clean(tmp
         assert "runs already" in said
         assert "Traceback" not in said
         assert up.endpoints() == found, "the second one must not touch what belongs to the first"
+
+        said = log.read_text()
+        assert found["token"] not in said
+        (link,) = re.findall(r"sign in +(\S+)", said)
+        assert link.startswith(f"{found['gateway_url']}/?code=")
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
+            async with browser.get(link) as page:
+                assert (page.status, page.url.path_qs) == (200, "/")
+                assert "You are signed in" in await page.text()
+            async with browser.get(f"{found['gateway_url']}/api/session") as session:
+                assert (session.status, (await session.json())["is_admin"]) == (200, True)
 
         code, said = await _command("doctor", "--data-dir", str(data_dir))
         assert code == 0, said

@@ -4,13 +4,16 @@ import asyncio
 from html import escape
 from typing import Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from services.gateway.asking import bus_ready
-from services.gateway.deps import Deps
+from services.gateway.deps import Deps, GatewayDeps
 from services.gateway.models import Readiness
 from services.gateway.plain_page import page
+from services.gateway.routes.session import MAX_CODE_CHARS, begin_session, identity_of_code
+from services.gateway.sessions import Sessions
+from shared.errors import PlatformAwayError
 
 router = APIRouter(include_in_schema=False)
 
@@ -39,14 +42,32 @@ async def _database_ready(deps: Deps) -> bool:
         return False
 
 
-@router.get("/")
-async def front() -> HTMLResponse:
-    """Where to go from here."""
+@router.get("/", response_class=Response)
+async def front(request: Request, deps: Deps) -> Response:
+    """Where to go from here; with `?code=` of a one-time link, signed in and without the code in the address."""
+    code = request.query_params.get("code")
+    if code is not None:
+        return await _signed_in(deps, code)
+    session = Sessions(deps.webhook_box, deps.clock).of(request.headers.get("cookie"))
+    who = "" if session is None else "<p>You are signed in in this browser.</p>"
     return page(
         "Headrace",
-        '<p>This is the Headrace gateway. <a href="/docs">Documentation of the API</a>, '
+        f'{who}<p>This is the Headrace gateway. <a href="/docs">Documentation of the API</a>, '
         '<a href="/openapi.json">OpenAPI</a>, <a href="/healthz">health</a>, <a href="/readyz">readiness</a>.</p>',
     )
+
+
+async def _signed_in(deps: GatewayDeps, code: str) -> Response:
+    try:
+        identity = await identity_of_code(deps, code) if 0 < len(code) <= MAX_CODE_CHARS else None
+    except PlatformAwayError:
+        return page("Not signed in", "<p>The database is away. Open the link again in a moment.</p>", 503)
+    if identity is None:
+        hint = "A link is good once and for ten minutes; <code>headrace up</code> prints a new one when it starts."
+        return page("Not signed in", f"<p>This link was used already, or is too old. {hint}</p>", 401)
+    answer = RedirectResponse("/", 303)
+    begin_session(deps, identity, answer)
+    return answer
 
 
 @router.get("/docs")

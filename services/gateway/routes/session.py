@@ -7,20 +7,21 @@ from pydantic import BaseModel, Field
 
 from services.gateway.api_tokens import FOREVER
 from services.gateway.auth import unauthenticated
-from services.gateway.deps import Deps
+from services.gateway.deps import Deps, GatewayDeps
 from services.gateway.identity import Identity
 from services.gateway.models import RequestModel
-from services.gateway.sessions import COOKIE, Sessions
+from services.gateway.sessions import COOKIE, Session, Sessions
 from shared.contracts.ids import UserId
 from shared.storage.sign_in import take_code
 
 router = APIRouter(prefix="/api/session", tags=["session"])
+MAX_CODE_CHARS = 200
 
 
 class SessionAsked(RequestModel):
     """The code of a one-time link; without it the bearer token of the request is traded."""
 
-    code: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    code: Annotated[str, Field(min_length=1, max_length=MAX_CODE_CHARS)] | None = None
 
 
 class SessionView(BaseModel):
@@ -36,16 +37,26 @@ class SessionView(BaseModel):
 async def begin(request: Request, response: Response, deps: Deps, body: SessionAsked | None = None) -> SessionView:
     """Trade a bearer token or a one-time code for a session cookie."""
     if body is not None and body.code is not None:
-        async with deps.database.transaction() as conn:
-            signed_in = await take_code(conn, body.code)
-        if signed_in is None:
+        identity = await identity_of_code(deps, body.code)
+        if identity is None:
             raise unauthenticated("the sign-in link was used already or is too old")
-        identity = Identity(signed_in.user_id, FOREVER, signed_in.is_admin)
     else:
         known = getattr(request.state, "identity", None)
         if not isinstance(known, Identity):
             raise unauthenticated("a bearer token or the code of a sign-in link is needed")
         identity = known
+    return _view(begin_session(deps, identity, response))
+
+
+async def identity_of_code(deps: GatewayDeps, code: str) -> Identity | None:
+    """Whom a one-time code signs in; from here on it signs in nobody. None: unknown, used or too old."""
+    async with deps.database.transaction() as conn:
+        signed_in = await take_code(conn, code)
+    return None if signed_in is None else Identity(signed_in.user_id, FOREVER, signed_in.is_admin)
+
+
+def begin_session(deps: GatewayDeps, identity: Identity, response: Response) -> Session:
+    """The answer takes a session cookie along."""
     cookie, session = Sessions(deps.webhook_box, deps.clock).begin(identity)
     response.set_cookie(
         COOKIE,
@@ -56,9 +67,13 @@ async def begin(request: Request, response: Response, deps: Deps, body: SessionA
         samesite="lax",
         secure=deps.public_url.startswith("https://"),
     )
+    return session
+
+
+def _view(session: Session) -> SessionView:
     return SessionView(
-        user_id=identity.user_id,
-        is_admin=identity.is_admin,
+        user_id=session.identity.user_id,
+        is_admin=session.identity.is_admin,
         expires_at=session.identity.expires_at,
         csrf_token=session.csrf,
     )
@@ -70,12 +85,7 @@ async def show(request: Request, deps: Deps) -> SessionView:
     session = Sessions(deps.webhook_box, deps.clock).of(request.headers.get("cookie"))
     if session is None:
         raise unauthenticated("no session")
-    return SessionView(
-        user_id=session.identity.user_id,
-        is_admin=session.identity.is_admin,
-        expires_at=session.identity.expires_at,
-        csrf_token=session.csrf,
-    )
+    return _view(session)
 
 
 @router.delete("", status_code=204)

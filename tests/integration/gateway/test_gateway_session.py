@@ -86,6 +86,23 @@ async def test_a_link_signs_in_once(gateway: Gateway, user: User) -> None:
     assert (await gateway.call("POST", "/api/session")).status == 401
 
 
+async def test_a_link_that_is_opened_signs_the_browser_in(gateway: Gateway, user: User) -> None:
+    async with gateway.admin.acquire() as connection:
+        code = await offer_code(connection, user.id, is_admin=True)  # type: ignore[arg-type] # a proxy of one
+    opened = await gateway.call("GET", f"/?code={code}")
+    assert (opened.status, opened.headers["location"]) == (303, "/"), "the code leaves the address"
+    assert opened.headers["referrer-policy"] == "no-referrer"
+    assert code not in opened.text
+    cookie = cookie_of(opened)
+    assert (await gateway.call("GET", "/api/session", None, {"Cookie": cookie})).body["user_id"] == str(user.id)
+    assert "You are signed in" in (await gateway.call("GET", "/", None, {"Cookie": cookie})).text
+    for used in (code, "guess", "", "x" * 5_000):
+        refused = await gateway.call("GET", f"/?code={used}")
+        assert (refused.status, "set-cookie" in refused.headers) == (401, False)
+        assert "used already" in refused.text
+    assert code not in str(await gateway.admin.fetch("select * from sign_in_codes"))
+
+
 async def test_signing_out_takes_the_cookie_back(gateway: Gateway, user: User) -> None:
     cookie, session = await signed_in(user)
     answer = await gateway.call(
