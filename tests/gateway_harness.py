@@ -25,6 +25,7 @@ from shared.connector_sdk.registry import discover_specs
 from shared.http.egress import EgressPolicy
 from shared.messaging.memory import MemoryBus
 from shared.messaging.ports import Bus
+from shared.observability.tracing import NoTracing, Tracing
 from shared.sealing.keyring import KeyRing, generate_key
 from shared.sealing.symmetric import derive_webhook_keys
 from shared.storage.database import open_database
@@ -145,6 +146,7 @@ async def running_gateway(
     bus: Bus | None = None,
     ring: KeyRing | None = None,
     egress_allow: str = "127.0.0.1:9999",
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[Gateway]:
     """Serves until the context ends, which checks that it ends in time. A `bus` that is given stays open."""
     own = MemoryBus()
@@ -165,6 +167,7 @@ async def running_gateway(
             probe_timeout=probe_timeout,
             allowed_origins=allowed_origins,
             requests_per_minute=requests_per_minute,
+            tracing=tracing or NoTracing(),
         )
         service = GatewayService(build_app(deps), listen("127.0.0.1", 0), database)
         stop = asyncio.Event()

@@ -24,7 +24,9 @@ from shared.messaging.memory import MemoryBus
 from shared.messaging.ports import Bus
 from shared.observability.metrics import Metrics
 from shared.observability.secrets import SecretRegistry
+from shared.observability.tracing import NoTracing, Tracing
 from shared.runtime.dispatch import dispatch
+from shared.runtime.observed_bus import ObservedBus
 from shared.runtime.resources import Resources
 from shared.runtime.service import run_services
 from shared.sealing.boxes import Context
@@ -46,6 +48,7 @@ class Pipeline:
     admin: "asyncpg.Pool[asyncpg.Record]"
     ring: KeyRing
     registry: Registry
+    metrics: Metrics
     user_id: UserId = field(default_factory=lambda: UserId(uuid4()))
 
     async def add_source(
@@ -153,10 +156,12 @@ async def running_pipeline(
     stall_seconds: float = 120.0,
     egress_allow: str = "127.0.0.0/8",
     registry: Registry | None = None,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[Pipeline]:
     """Everything started; stopped and drained at the end."""
     ring = ring or new_ring()
     registry = registry or discover()
+    tracing = tracing or NoTracing()
     async with AsyncExitStack() as stack:
         if bus is None:
             bus = MemoryBus()
@@ -170,7 +175,10 @@ async def running_pipeline(
         metrics, secrets = Metrics(), SecretRegistry()
 
         def resources(name: str) -> Resources:
-            return Resources(bus, databases.get(name), redis, SystemClock(), metrics, secrets, redis_prefix)
+            watched = ObservedBus(bus, metrics, SystemClock(), tracing)
+            return Resources(
+                watched, databases.get(name), redis, SystemClock(), metrics, secrets, tracing, redis_prefix
+            )
 
         settings = FetcherSettings(master_keys=ring.to_text(), egress_allow=egress_allow)
         builders = {
@@ -184,7 +192,7 @@ async def running_pipeline(
         stop = asyncio.Event()
         running = asyncio.create_task(run_services([builders[name]() for name in services], stop, grace=5))
         try:
-            yield Pipeline(bus, databases, admin, ring, registry)
+            yield Pipeline(bus, databases, admin, ring, registry, metrics)
         finally:
             stop.set()
             await running

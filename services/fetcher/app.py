@@ -3,6 +3,7 @@
 from services.fetcher.consenting import ConsentHandler
 from services.fetcher.hooks import FetcherHooks
 from services.fetcher.key_check import KeyCheck
+from services.fetcher.metering import CallMeter
 from services.fetcher.opening import KeptAnswers, SourceOpener
 from services.fetcher.page_chain import PageHandler
 from services.fetcher.planning import PlanHandler
@@ -21,7 +22,7 @@ from shared.http.client import HttpClient
 from shared.http.egress import EgressPolicy
 from shared.messaging.consumer import Consumer, Handler
 from shared.messaging.ports import Message
-from shared.runtime.consuming import ConsumerService, MetricsObserver, every
+from shared.runtime.consuming import ConsumerService, ServiceObserver, every
 from shared.runtime.resources import Resources
 from shared.runtime.service import Service
 from shared.sealing.keyring import KeyRing
@@ -40,9 +41,10 @@ def build(settings: FetcherSettings, resources: Resources, registry: Registry | 
         return await upstream_calls.calls_of_last_hour(db, scope)
 
     ring = KeyRing.parse(settings.master_keys.get_secret_value())
+    meter = CallMeter(resources.metrics, resources.tracing)
     http = HttpClient(_egress(settings), clock)
     limiter = RedisRateLimiter(redis, history=history, prefix=resources.key_prefix)
-    gate = SlotGate(limiter, clock, renew_every=limiter.lease_ttl / 3)
+    gate = SlotGate(limiter, clock, renew_every=limiter.lease_ttl / 3, watch=meter)
     registry = registry or discover()
     keeper = TokenKeeper(db, ring, http, clock, resources.secrets)
     cache = RedisResponseCache(
@@ -51,8 +53,8 @@ def build(settings: FetcherSettings, resources: Resources, registry: Registry | 
     answers = None
     if settings.cache_megabytes:
         answers = KeptAnswers(cache, clock, lambda event: resources.metrics.cache_events.labels(event).inc())
-    opener = SourceOpener(registry, ring, resources.secrets, http, gate, db, keeper, answers)
-    hooks, observer = FetcherHooks(db, bus), MetricsObserver(resources.metrics)
+    opener = SourceOpener(registry, ring, resources.secrets, http, gate, db, keeper, meter, answers)
+    hooks, observer = FetcherHooks(db, bus), ServiceObserver(resources)
     workers = settings.fetch_workers
     return ConsumerService(
         "fetcher",

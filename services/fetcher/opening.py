@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import TypeAdapter, ValidationError
 
 from services.fetcher.budget import SpentBudget, StepBudget, budgets_of, step_budget
+from services.fetcher.metering import CallMeter
 from shared.clock import Clock
 from shared.connector_sdk.access import Access, TokenAccess
 from shared.connector_sdk.caching import CacheEvent, StepCache
@@ -96,6 +97,7 @@ class SourceOpener:
         gate: SlotGate,
         db: Database,
         keeper: TokenKeeper,
+        meter: CallMeter,
         answers: KeptAnswers | None,
     ) -> None:
         """`answers` None: none are kept."""
@@ -107,6 +109,7 @@ class SourceOpener:
         self._gate = gate
         self._db = db
         self._keeper = keeper
+        self._meter = meter
         self._answers = answers
 
     def connector(self, source_type: str) -> Connector:
@@ -154,8 +157,9 @@ class SourceOpener:
             use = "never" if rule is None else rule.use
             async with step_budget(self._gate, self._db, budgets, calls, slot, use=use) as budget:
                 with access as secrets:
+                    http = self._http.watched(self._meter.of(sealed.source_type))
                     cache = self._cache(sealed, rule, fingerprint, budget)
-                    client = MeteredClient(self._http, secrets, budget, cache)
+                    client = MeteredClient(http, secrets, budget, cache)
                     yield OpenSource(connector.open(sealed.config, client), client)
 
     async def redeem(self, code: SealedCode) -> SealedCredentials:

@@ -35,6 +35,7 @@ def build(settings: GatewaySettings, resources: Resources) -> GatewayService:
         clock=resources.clock,
         allowed_origins=settings.allowed_origins,
         requests_per_minute=settings.requests_per_minute,
+        tracing=resources.tracing,
         public_url=settings.public_url.rstrip("/"),
     )
     listener = listen(settings.gateway_host, settings.gateway_port)

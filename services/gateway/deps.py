@@ -1,7 +1,7 @@
 """The gateway's collaborators, and how a route gets them: by coroutines, since a plain function is given a thread."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -12,6 +12,7 @@ from shared.clock import Clock
 from shared.connector_sdk.spec import ConnectorSpec
 from shared.http.egress import EgressPolicy
 from shared.messaging.ports import Bus
+from shared.observability.tracing import NoTracing, Tracing
 from shared.sealing.keyring import SealingKeys
 from shared.sealing.symmetric import SymmetricBox
 from shared.storage.database import Database
@@ -33,6 +34,7 @@ class GatewayDeps:
     probe_timeout: float = 55.0
     allowed_origins: Sequence[str] = ()
     requests_per_minute: int = 6_000
+    tracing: Tracing = field(default_factory=NoTracing)
     public_url: str = ""
     """As browsers see it; empty: plain http on loopback."""
 

@@ -36,7 +36,9 @@ from services.gateway.routes import (
 )
 from services.gateway.run_watch import RunWatch
 from services.gateway.sessions import Sessions
+from services.gateway.tracing import TracedRequests
 from services.gateway.webhook_intake import WebhookIntake
+from shared.observability.tracing import NoTracing
 
 
 def build_app(deps: GatewayDeps) -> FastAPI:
@@ -104,6 +106,8 @@ def build_app(deps: GatewayDeps) -> FastAPI:
         )
     app.add_middleware(UnexpectedErrors)
     app.add_middleware(SecurityHeaders)
+    if not isinstance(deps.tracing, NoTracing):
+        app.add_middleware(TracedRequests, tracing=deps.tracing)
     return app
 
 

@@ -8,7 +8,7 @@ from services.scheduler.retention import forget
 from services.scheduler.settings import SchedulerSettings
 from shared.messaging.consumer import Consumer
 from shared.messaging.settle import BusOnlyHooks
-from shared.runtime.consuming import ConsumerService, MetricsObserver, every
+from shared.runtime.consuming import ConsumerService, ServiceObserver, every
 from shared.runtime.dispatch import relay_once
 from shared.runtime.resources import Resources
 from shared.runtime.service import Service
@@ -27,7 +27,7 @@ def build(settings: SchedulerSettings, resources: Resources) -> Service:
     db, bus, clock, metrics = resources.need_database(), resources.bus, resources.clock, resources.metrics
     due = DueSources(db, bus, clock)
     reaper = Reaper(db, bus, resources.need_redis(), settings.stall_seconds)
-    observer = MetricsObserver(metrics)
+    observer = ServiceObserver(resources)
 
     async def tick() -> None:
         while await due.tick() == BATCH:

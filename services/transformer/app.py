@@ -4,7 +4,7 @@ from services.transformer.handlers import TransformHandler
 from services.transformer.previews import on_preview_requested
 from shared.messaging.consumer import Consumer
 from shared.messaging.settle import BusOnlyHooks
-from shared.runtime.consuming import ConsumerService, MetricsObserver
+from shared.runtime.consuming import ConsumerService, ServiceObserver
 from shared.runtime.resources import Resources
 from shared.runtime.service import Service
 
@@ -19,12 +19,12 @@ def build(resources: Resources) -> Service:
             Consumer(
                 bus, "transform", TransformHandler(bus).on_page_fetched,
                 workers=2, prefetch=3, hooks=BusOnlyHooks(bus, "transform"), clock=resources.clock,
-                observer=MetricsObserver(resources.metrics),
+                observer=ServiceObserver(resources),
             ),
             Consumer(
                 bus, "preview", on_preview_requested,
                 workers=1, prefetch=1, hooks=BusOnlyHooks(bus, "preview"), clock=resources.clock,
-                observer=MetricsObserver(resources.metrics), breaker_limit=None,
+                observer=ServiceObserver(resources), breaker_limit=None,
             ),
         ),
     )  # fmt: skip

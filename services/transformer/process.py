@@ -19,4 +19,4 @@ async def start(process: Process) -> AsyncIterator[Sequence[Service]]:
 
 def main() -> int:
     """Run until told to stop; the exit code."""
-    return run(start)
+    return run(start, name="transformer")

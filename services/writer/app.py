@@ -3,7 +3,7 @@
 from services.writer.handlers import WriteHandler
 from services.writer.hooks import WriterHooks
 from shared.messaging.consumer import BatchConsumer
-from shared.runtime.consuming import ConsumerService, MetricsObserver
+from shared.runtime.consuming import ConsumerService, ServiceObserver
 from shared.runtime.resources import Resources
 from shared.runtime.service import Service
 
@@ -26,7 +26,7 @@ def build(resources: Resources) -> Service:
             BatchConsumer(
                 bus, "write", WriteHandler(db, bus, resources.metrics).on_pages_transformed,
                 workers=WORKERS, prefetch=2 * MAX_BATCHES, max_batch=MAX_BATCHES, max_bytes=MAX_BYTES,
-                hooks=WriterHooks(db, bus), clock=resources.clock, observer=MetricsObserver(resources.metrics),
+                hooks=WriterHooks(db, bus), clock=resources.clock, observer=ServiceObserver(resources),
             ),
         ),
     )  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from shared.clock import Clock
-from shared.coordination.ports import Budget, RateLimiter, Turn
+from shared.coordination.ports import Budget, GateWatch, RateLimiter, Turn, Unwatched
 from shared.errors import ParkError, PlatformAwayError
 
 LEAD = 1.5
@@ -22,8 +22,11 @@ _MAX_VOIDS = 5
 class SlotGate:
     """The door every call to a vendor goes through."""
 
-    def __init__(self, limiter: RateLimiter, clock: Clock, *, renew_every: float = 10.0) -> None:
+    def __init__(
+        self, limiter: RateLimiter, clock: Clock, *, renew_every: float = 10.0, watch: GateWatch | None = None
+    ) -> None:
         """`renew_every` in seconds: a third of the limiter's lease time."""
+        self._watch = watch or Unwatched()
         self._limiter = limiter
         self._clock = clock
         self._renew_every = renew_every
@@ -31,7 +34,7 @@ class SlotGate:
     @asynccontextmanager
     async def call(self, budget: Budget, *, max_wait: float = 2.0, slot: str | None = None) -> AsyncIterator[None]:
         """One call, to be made at once inside. Raises as `step` does."""
-        grant = Grant(self._limiter, self._clock, budget, 1, max_wait, self._renew_every)
+        grant = Grant(self._limiter, self._clock, budget, 1, max_wait, self._renew_every, self._watch)
         try:
             if slot is not None:
                 await grant.take(slot)
@@ -50,7 +53,7 @@ class SlotGate:
         Raises ParkError when the wait is longer than `max_wait` seconds (then carry its slot, "" being none, and come
         back after its `wait`), PlatformAwayError when Redis is away, ConfigurationError for an impossible limit.
         """
-        grant = Grant(self._limiter, self._clock, budget, cost, max_wait, self._renew_every)
+        grant = Grant(self._limiter, self._clock, budget, cost, max_wait, self._renew_every, self._watch)
         try:
             await grant.take(slot)
             yield grant
@@ -64,6 +67,7 @@ class SlotGate:
 
     async def block(self, scope: str, seconds: float) -> None:
         """The vendor said 429: every process waits with us."""
+        self._watch.decided(scope, "blocked")
         await self._limiter.block(scope, seconds)
 
 
@@ -71,8 +75,16 @@ class Grant:
     """The calls of one step. Not for use from several tasks at once."""
 
     def __init__(
-        self, limiter: RateLimiter, clock: Clock, budget: Budget, cost: int, max_wait: float, renew_every: float
+        self,
+        limiter: RateLimiter,
+        clock: Clock,
+        budget: Budget,
+        cost: int,
+        max_wait: float,
+        renew_every: float,
+        watch: GateWatch,
     ) -> None:
+        self._watch = watch
         self._limiter = limiter
         self._clock = clock
         self._budget = budget
@@ -165,6 +177,7 @@ class Grant:
                         raise self._parked_without_slot(RETRY_BUSY)
 
     def _count(self) -> None:
+        self._watch.decided(self._budget.scope, "granted")
         self._made += 1
         self._slot_calls -= 1
         if self._slot_calls == 0:
@@ -175,9 +188,14 @@ class Grant:
     async def _reserve(self, lease: str | None) -> Turn:
         """A slot for the calls that are left. ParkError when it is late, with a slot for the whole step."""
         calls = max(1, self._cost - self._made)
-        turn = await self._limiter.reserve(self._budget, cost=calls, start=lease)
+        try:
+            turn = await self._limiter.reserve(self._budget, cost=calls, start=lease)
+        except PlatformAwayError:
+            self._watch.decided(self._budget.scope, "error")
+            raise
         if turn.state in {"go", "wait"}:
             self._slot, self._slot_calls = turn.slot, calls
+            self._watch.reserved(self._budget.scope, turn.wait if turn.state == "wait" else 0.0)
         if turn.state == "wait" and turn.wait > self._max_wait:
             if self._first_call is not None:
                 # The step outlived its slot. It will start over, with all its calls and with more time for them,
@@ -194,12 +212,14 @@ class Grant:
         return turn
 
     def _parked(self, turn: Turn) -> ParkError:
+        self._watch.decided(self._budget.scope, "parked")
         self._slot = ""  # it is the message's now, not ours to give back
         wait = max(0.0, turn.wait - LEAD)
         resume_at = turn.at - (turn.wait - wait)
         return ParkError("the rate limit's next slot is later", resume_at=resume_at, slot=turn.slot, wait=wait)
 
     def _parked_without_slot(self, wait: float) -> ParkError:
+        self._watch.decided(self._budget.scope, "parked")
         resume_at = self._clock.unix() + wait
         return ParkError("no slot of the rate limit is free", resume_at=resume_at, slot="", wait=wait)
 

@@ -55,6 +55,32 @@ class Turn:
     """With `go`: a concurrency lease is held until `release`. Any member's cap makes it so."""
 
 
+Decision = Literal["granted", "parked", "blocked", "error"]
+"""A call may be sent; the caller has to come back later; a vendor's 429 stops the account; the limiter failed."""
+
+
+class GateWatch(Protocol):
+    """What metrics want to know of the door to the vendors. `scope` as in `Budget`."""
+
+    def decided(self, scope: str, decision: Decision) -> None:
+        """For each call, park, 429 or failure."""
+        ...
+
+    def reserved(self, scope: str, wait: float) -> None:
+        """A slot that is good `wait` seconds from now."""
+        ...
+
+
+class Unwatched:
+    """Tells nobody."""
+
+    def decided(self, scope: str, decision: Decision) -> None:
+        """Ignored."""
+
+    def reserved(self, scope: str, wait: float) -> None:
+        """Ignored."""
+
+
 History = Callable[[str], Awaitable[Sequence[tuple[float, int]]]]
 """scope -> (Unix seconds of the latest moment the calls can have been made, number of calls), spans of a minute at
 most. It must know of a call before the call is sent. May raise PlatformAwayError: then nothing is granted."""

@@ -1,6 +1,7 @@
 """The way out: one HTTP session whose every hop is judged, timed and bounded. The only aiohttp client."""
 
 import asyncio
+import copy
 import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -22,6 +23,7 @@ from shared.http.failures import WIRE_ERRORS, body_error, call_error
 from shared.http.hop import REDIRECTS, Hop, HttpRequest
 from shared.http.status import retry_after_seconds
 from shared.http.urls import host_of, origin, place
+from shared.http.watch import CallWatch, Unwatched
 
 MAX_REDIRECTS = 5
 _WIRE_CHUNK = 64 * 1024
@@ -131,6 +133,13 @@ class HttpClient:
         self._ssl_context = ssl_context
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
+        self._watch: CallWatch = Unwatched()
+
+    def watched(self, watch: CallWatch) -> Self:
+        """The same client while it is open, its calls looked on by `watch`."""
+        other = copy.copy(self)
+        other._watch = watch  # noqa: SLF001 - its own
+        return other
 
     @property
     def policy(self) -> EgressPolicy:
@@ -232,14 +241,17 @@ class HttpClient:
         dial = _Dial(host_of(hop.url))
         token = _DIAL.set(dial)
         try:
-            return await self._session.request(
-                hop.method,
-                hop.wire_url(),
-                headers=hop.wire_headers(),
-                data=hop.body,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=self._limits.connect, sock_read=silence),
-            )
+            with self._watch.calling(hop.method, dial.host) as call:
+                response = await self._session.request(
+                    hop.method,
+                    hop.wire_url(),
+                    headers=hop.wire_headers(),
+                    data=hop.body,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=self._limits.connect, sock_read=silence),
+                )
+                call.status = response.status
+                return response
         except WIRE_ERRORS as error:
             if dial.refused is not None and not dial.permitted:
                 raise dial.refused from None

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Literal, Protocol, assert_never
 
 import structlog
@@ -41,6 +41,10 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class Observer(Protocol):
     """What metrics want to know of a consumer."""
 
+    def handling(self, queue: QueueName, messages: Sequence[Message]) -> AbstractContextManager[None]:
+        """Entered for each call of the handler; it sees the handler's error."""
+        ...
+
     def handled(self, queue: QueueName, kind: str, outcome: Outcome, seconds: float) -> None:
         """One call of the handler, for one message or batch, took `seconds`."""
         ...
@@ -52,6 +56,10 @@ class Observer(Protocol):
 
 class SilentObserver:
     """Tells nobody."""
+
+    def handling(self, queue: QueueName, messages: Sequence[Message]) -> AbstractContextManager[None]:  # noqa: ARG002 - the port's shape
+        """Ignored."""
+        return nullcontext()
 
     def handled(self, queue: QueueName, kind: str, outcome: Outcome, seconds: float) -> None:
         """Ignored."""
@@ -217,7 +225,8 @@ class _Loop:
                     break
                 started = time.perf_counter()
                 try:
-                    reply = await self._handle(messages)
+                    with self._observer.handling(self._queue, messages):
+                        reply = await self._handle(messages)
                 except Exception as error:  # noqa: BLE001 - every error of a handler is decided here
                     attempts = Attempts.of(messages[0].headers)
                     decision = decide(error, attempts, now=self._clock.unix())

@@ -3,13 +3,19 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from shared.errors import PoisonMessageError
 from shared.messaging.topology import MAX_BODY_BYTES, MAX_DELAY, QueueName
 
 HeaderValue = str | int
 """No float: the AMQP library sends them in single precision, which moves a Unix time by a minute."""
+SENT: Final = "sent"
+"""Header: Unix milliseconds from which on somebody may handle the message."""
+TRACE: Final = "trace"
+"""Header: the W3C traceparent of who sent it."""
+ENDED: Final = "ended"
+"""Header of an announcement: the status with which its run has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +25,9 @@ class Message:
     kind: str
     body: bytes
     headers: Mapping[str, HeaderValue] = field(default_factory=dict)
-    """Ours alone: `attempt_transient`, `attempt_rate_limited`, `attempt_internal` (ints), `trace`; on the queue `dead`
-    also `queue`, `reason`, `category`, `hint` (`reason` is `delivery_limit` when the broker gave the message up)."""
+    """Ours alone: `attempt_transient`, `attempt_rate_limited`, `attempt_internal`, `sent` (ints), `trace`; of an
+    announcement `ended`; on the queue `dead` also `queue`, `reason`, `category`, `hint` (`reason` is `delivery_limit`
+    when the broker gave the message up)."""
 
 
 class Delivery(Protocol):

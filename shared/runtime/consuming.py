@@ -1,8 +1,8 @@
 """A service that is made of consumers and loops: most of ours are."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from typing import Any
 
 import structlog
@@ -11,8 +11,8 @@ from prometheus_client import Counter
 from shared.clock import Clock
 from shared.errors import PlatformAwayError
 from shared.messaging.consumer import BatchConsumer, Consumer, Outcome, PauseReason
+from shared.messaging.ports import SENT, TRACE, Message
 from shared.messaging.topology import QueueName
-from shared.observability.metrics import Metrics
 from shared.runtime.resources import Resources
 
 Loop = Callable[[asyncio.Event], Awaitable[None]]
@@ -65,11 +65,29 @@ async def _awaited(loop: Loop, stop: asyncio.Event) -> None:
     await loop(stop)
 
 
-class MetricsObserver:
-    """What consumers tell, as metrics."""
+class ServiceObserver:
+    """What consumers tell, as metrics and spans."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
+    def __init__(self, resources: Resources) -> None:
+        self._metrics = resources.metrics
+        self._tracing = resources.tracing
+        self._clock = resources.clock
+
+    @contextmanager
+    def handling(self, queue: QueueName, messages: Sequence[Message]) -> Iterator[None]:
+        now = self._clock.unix()
+        for message in messages:
+            sent = message.headers.get(SENT)
+            if isinstance(sent, int):  # what came from outside bears no stamp
+                self._metrics.message_age_seconds.labels(queue).observe(max(0.0, now - sent / 1000))
+        trace = messages[0].headers.get(TRACE)
+        told: dict[str, str | int] = {
+            "messaging.system": "headrace",
+            "messaging.destination.name": queue,
+            "messaging.batch.message_count": len(messages),
+        }
+        with self._tracing.span(f"process {queue}", "consumer", told, parent=trace if isinstance(trace, str) else None):
+            yield
 
     def handled(self, queue: QueueName, kind: str, outcome: Outcome, seconds: float) -> None:  # noqa: ARG002 - the port's shape; a kind has its own queue
         counter: Counter = self._metrics.messages_processed

@@ -10,7 +10,7 @@ import structlog
 from shared.contracts.ids import RunId
 from shared.contracts.messages import RunChanged, encode
 from shared.errors import PlatformAwayError
-from shared.messaging.ports import Bus, Message
+from shared.messaging.ports import ENDED, Bus, Message
 from shared.messaging.topology import QueueName
 from shared.storage import outbox
 from shared.storage.closing import Closed
@@ -58,4 +58,5 @@ async def announce_closed(db: Database, bus: Bus, run_id: RunId, closed: Closed)
     if closed.entities_ended or closed.run_ended:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
-                await bus.announce(Message(RunChanged.KIND, encode(RunChanged(run_id=run_id))))
+                headers = {} if closed.run_ended is None else {ENDED: closed.run_ended}
+                await bus.announce(Message(RunChanged.KIND, encode(RunChanged(run_id=run_id)), headers))

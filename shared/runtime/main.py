@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Annotated, Final
 
@@ -22,6 +22,7 @@ from shared.observability.logging import LogFormat, LogLevel, configure, get_log
 from shared.observability.metrics import Metrics
 from shared.observability.redaction import Redactor
 from shared.observability.secrets import SecretRegistry
+from shared.observability.tracing import NoTracing, Tracing, tracing_to
 from shared.runtime.health import HealthApp, Readiness, listen, serving
 from shared.runtime.service import Service, run_services
 
@@ -47,6 +48,8 @@ class ProcessSettings(SettingsModel):
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=0, ge=0, le=65535)
     """0: no /metrics, /healthz and /readyz beside the services."""
+    otlp_endpoint: str = Field(default="", pattern=r"^(https?://[^@\s]+)?$")
+    """Where spans go; empty: nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +61,28 @@ class Process:
     clock: Clock
     stop: asyncio.Event
     """Set once, when the process shall end; a composition root may set it too."""
+    tracing: Tracing = field(default_factory=NoTracing)
 
 
 Start = Callable[[Process], AbstractAsyncContextManager[Sequence[Service]]]
 
 
-def run(start: Start, *, settings: ProcessSettings | None = None, grace: float = 15.0) -> int:
+def run(start: Start, *, name: str = "headrace", settings: ProcessSettings | None = None, grace: float = 15.0) -> int:
     """Run the services that `start` opens, until SIGTERM or SIGINT or the death of one. Returns the exit code.
 
     0: stopped, also while still starting. 1: a service or a resource crashed. 2: StartupError, told in one line on
-    stderr. `settings`: default from the environment. `grace` in seconds: how long services may drain; what then hangs
-    for `CLOSING_SECONDS` more is ended by SIGALRM. The same signal twice ends the process at once (128 + signal). A
-    SIGTERM after a SIGINT does not: Ctrl-C reaches a supervisor and its children together, and the supervisor then
+    stderr. `name`: what its spans are filed under. `settings`: default from the environment. `grace` in seconds: how
+    long services may drain; what then hangs for `CLOSING_SECONDS` more is ended by SIGALRM. The same signal twice ends
+    the process at once (128 + signal). A SIGTERM after a SIGINT does not: Ctrl-C reaches a supervisor and its children
+    together, and the supervisor then
     asks its children politely.
     """
     secrets, clock = SecretRegistry(), SystemClock()
     try:
         settings = settings or load(ProcessSettings)
         configure(settings.log_level, settings.log_format, secrets, clock)
-        process = Process(secrets, Metrics(), clock, asyncio.Event())
+        tracing = tracing_to(settings.otlp_endpoint, name)
+        process = Process(secrets, Metrics(), clock, asyncio.Event(), tracing)
         runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         with _signals(runner.get_loop(), process.stop, grace), runner:
             return runner.run(_until_stopped(start, process, settings, grace))
@@ -112,6 +118,7 @@ async def _life(
 ) -> None:
     readiness = Readiness(process.stop)
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(process.tracing.close)
         if settings.metrics_port:
             listener = listen(settings.metrics_host, settings.metrics_port)
             app = HealthApp(process.metrics.registry, readiness)

@@ -14,7 +14,9 @@ from shared.messaging.amqp import AmqpBus
 from shared.messaging.ports import Bus
 from shared.observability.metrics import Metrics
 from shared.observability.secrets import SecretRegistry
+from shared.observability.tracing import Tracing
 from shared.runtime.main import Process
+from shared.runtime.observed_bus import ObservedBus
 from shared.storage.database import Database, open_database
 
 
@@ -49,6 +51,7 @@ class Resources:
     clock: Clock
     metrics: Metrics
     secrets: SecretRegistry
+    tracing: Tracing
     key_prefix: str = "headrace:"
     """Begins the name of every key of ours in Redis."""
 
@@ -93,5 +96,12 @@ async def open_resources(
         if redis:
             server = await stack.enter_async_context(RedisServer.at(settings.require("redis_url")))
         yield Resources(
-            transport, database, server, process.clock, process.metrics, process.secrets, settings.redis_prefix
+            ObservedBus(transport, process.metrics, process.clock, process.tracing),
+            database,
+            server,
+            process.clock,
+            process.metrics,
+            process.secrets,
+            process.tracing,
+            settings.redis_prefix,
         )

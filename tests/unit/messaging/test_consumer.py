@@ -1,8 +1,8 @@
 """The consumer loop on the in-process bus and a clock that only moves when told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -65,6 +65,9 @@ class Seen:
 
     outcomes: list[Outcome] = field(default_factory=list)
     pauses: list[PauseReason | None] = field(default_factory=list)
+
+    def handling(self, queue: QueueName, messages: Sequence[Message]) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def handled(self, queue: QueueName, kind: str, outcome: Outcome, seconds: float) -> None:
         self.outcomes.append(outcome)
