@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+from shared.messaging.amqp import AmqpBus
 from shared.messaging.memory import MemoryBus
 from shared.messaging.ports import Message
 from shared.messaging.topology import QueueName
@@ -37,25 +38,39 @@ class Canaries:
         return [name for needle, name in self._needles.items() if needle in text]
 
 
-class RecordingBus(MemoryBus):
-    """Remembers all that it carried."""
+class Recording:
+    """Before a bus: remembers all that it carried."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.carried: list[str] = []
+    carried: list[str]
 
     def _record(self, message: Message) -> Message:
         self.carried.append(f"{message.kind} {dict(message.headers)} {message.body.decode('utf-8', 'replace')}")
         return message
 
     async def publish(self, queue: QueueName, message: Message, *, delay: float = 0) -> None:
-        await super().publish(queue, self._record(message), delay=delay)
+        await super().publish(queue, self._record(message), delay=delay)  # type: ignore[misc]
 
     async def request(self, queue: QueueName, message: Message, *, timeout: float) -> Message:  # noqa: ASYNC109
-        return self._record(await super().request(queue, self._record(message), timeout=timeout))
+        return self._record(await super().request(queue, self._record(message), timeout=timeout))  # type: ignore[misc]
 
     async def announce(self, message: Message) -> None:
-        await super().announce(self._record(message))
+        await super().announce(self._record(message))  # type: ignore[misc]
+
+
+class RecordingBus(Recording, MemoryBus):
+    """The in-process bus, recorded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.carried = []
+
+
+class RecordingAmqp(Recording, AmqpBus):
+    """RabbitMQ, recorded where a tap hears nothing: replies go straight to whoever asked."""
+
+    def __init__(self, url: str, prefix: str) -> None:
+        super().__init__(url, prefix=prefix)
+        self.carried = []
 
 
 SCRIPTS: Mapping[str, Sequence[str]] = {

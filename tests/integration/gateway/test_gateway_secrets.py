@@ -1,10 +1,11 @@
-"""Secrets stay where they belong: looked for in logs, messages, tables, caches and answers after all that can fail."""
+"""Secrets stay where they belong: looked for in logs, messages, tables, caches, spans and answers, whatever fails."""
 
 import asyncio
 import base64
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from io import StringIO
 from typing import Any
@@ -13,18 +14,23 @@ from urllib.parse import quote, quote_plus
 import asyncpg
 import pytest
 import structlog
-from canaries import FORMS, SCRIPTS, Canaries, RecordingBus, Vendor
+from amqp_tap import Tap, tapping
+from canaries import FORMS, SCRIPTS, Canaries, RecordingAmqp, RecordingBus, Vendor
 from gateway_harness import Gateway, User, running_gateway
+from otlp_collector import Collector, collecting
 from redis.asyncio import Redis
 
 from pipeline import eventually, running_pipeline
 from sandboxes.serving import running
 from shared.clock import SystemClock
 from shared.connector_sdk.registry import discover_specs
+from shared.messaging.amqp import AmqpBus
 from shared.messaging.ports import Message
 from shared.observability.logging import configure
 from shared.observability.secrets import SecretRegistry
+from shared.observability.tracing import OtlpTracing
 
+SOAK = [pytest.mark.soak, pytest.mark.timeout(300)]
 FINISHED = {"succeeded", "partial", "failed", "cancelled"}
 
 
@@ -41,19 +47,24 @@ def log() -> Iterator[StringIO]:
 @dataclass
 class World:
     gateway: Gateway
-    bus: RecordingBus
+    bus: RecordingBus | RecordingAmqp
+    tap: Tap | None
     vendor: Vendor
     base: str
     canaries: Canaries
     user: User
     redis: Redis
     redis_prefix: str
+    tracing: OtlpTracing
+    collector: Collector
 
     async def leaks(self, log: StringIO) -> list[tuple[str, str, str]]:
         """Where which secret was found, with the beginning of what holds it."""
+        await self.tracing.flush()
         places = {
+            "spans": [body.decode("latin-1") for body in self.collector.bodies],
             "log": log.getvalue().splitlines(),
-            "messages": self.bus.carried,
+            "messages": self.bus.carried + (await self.tap.heard() if self.tap else []),
             "answers": [f"{answer.headers} {answer.text}" for answer in self.gateway.answers],
             "tables": await everything(self.gateway.admin),
             "redis": await everything_cached(self.redis, self.redis_prefix),
@@ -68,16 +79,50 @@ class World:
 
 
 @pytest.fixture
-async def world(database_url: str, redis_url: str, redis_prefix: str, log: StringIO) -> AsyncIterator[World]:  # noqa: ARG001 - it listens first
-    bus, vendor = RecordingBus(), Vendor()
+async def world(
+    request: pytest.FixtureRequest,
+    database_url: str,
+    redis_url: str,
+    redis_prefix: str,
+    log: StringIO,  # noqa: ARG001 - it listens first
+) -> AsyncIterator[World]:
+    vendor = Vendor()
     async with (
+        carrying(request) as (bus, tap),
         running(vendor.app()) as base,
+        collecting() as collector,
+        tracing_to_collector(collector) as tracing,
         Redis.from_url(redis_url) as redis,
-        running_gateway(database_url, bus=bus, probe_timeout=8.0, egress_allow="127.0.0.0/8") as gateway,
-        running_pipeline(database_url, redis_url, redis_prefix, bus=bus, ring=gateway.ring),
+        running_gateway(
+            database_url, bus=bus, probe_timeout=8.0, egress_allow="127.0.0.0/8", tracing=tracing
+        ) as gateway,
+        running_pipeline(database_url, redis_url, redis_prefix, bus=bus, ring=gateway.ring, tracing=tracing),
     ):
-        yield World(gateway, bus, vendor, base, Canaries(), gateway.user(), redis, redis_prefix)
-    await bus.close()
+        user = gateway.user()
+        yield World(gateway, bus, tap, vendor, base, Canaries(), user, redis, redis_prefix, tracing, collector)
+
+
+@asynccontextmanager
+async def carrying(request: pytest.FixtureRequest) -> AsyncIterator[tuple[RecordingBus | RecordingAmqp, Tap | None]]:
+    """The in-process bus, or RabbitMQ with a tap, as the test asks."""
+    if getattr(request, "param", "memory") == "memory":
+        memory = RecordingBus()
+        yield memory, None
+        await memory.close()
+        return
+    url, prefix = request.getfixturevalue("amqp_url"), request.getfixturevalue("bus_prefix")
+    bus = RecordingAmqp(url, prefix)
+    await bus.start()
+    async with tapping(url, prefix) as tap:
+        yield bus, tap
+        await bus.close()
+
+
+@asynccontextmanager
+async def tracing_to_collector(collector: Collector) -> AsyncIterator[OtlpTracing]:
+    tracing = OtlpTracing(collector.url, "test")
+    yield tracing
+    await tracing.close()
 
 
 async def everything(admin: "asyncpg.Pool[asyncpg.Record]") -> list[str]:
@@ -153,7 +198,11 @@ async def misplaced(user: User, body: dict[str, Any], path: str) -> None:
     assert (await user.get(f"/api/runs?cursor={quote(text[:300])}")).status == 400
 
 
-@pytest.mark.parametrize("step", [3, pytest.param(1, marks=[pytest.mark.soak, pytest.mark.timeout(300)])])
+@pytest.mark.parametrize(
+    ("world", "step"),
+    [("memory", 3), ("rabbitmq", 9), *(pytest.param(bus, 1, marks=SOAK) for bus in ("memory", "rabbitmq"))],
+    indirect=["world"],
+)
 async def test_no_secret_leaves_the_sealed_place_whatever_fails(world: World, log: StringIO, step: int) -> None:
     """Every form of credentials; each with every third script, in turn, or with all of them."""
     specs = discover_specs()
@@ -173,7 +222,8 @@ async def test_no_secret_leaves_the_sealed_place_whatever_fails(world: World, lo
 
     runs = await asyncio.gather(*(one(*each) for each in wanted))
     ends = {(script, run["status"]) for (_, _, script), run in zip(wanted, runs, strict=True)}
-    assert {("fine", "succeeded"), ("shaky", "succeeded"), ("strict", "succeeded"), ("denied", "failed")} <= ends
+    wanted_ends = {("fine", "succeeded"), ("shaky", "succeeded"), ("strict", "succeeded"), ("denied", "failed")}
+    assert {each for each in wanted_ends if each[0] in {script for *_, script in wanted}} <= ends
     assert all(run["error"] for run in runs if run["status"] == "failed")
     sent = world.canaries.found("\n".join(world.vendor.seen))
     assert {form.label.split()[0] for name in specs for form in FORMS[name]} == {each.split()[0] for each in sent}
@@ -192,17 +242,30 @@ def test_a_secret_is_found_in_every_spelling() -> None:
     assert canaries.found("nothing") == []
 
 
-@pytest.mark.parametrize("place", ["log", "messages", "tables", "redis", "answers"])
+@pytest.mark.parametrize(
+    ("world", "place"),
+    [
+        ("rabbitmq", "tapped"),
+        *(("memory", place) for place in ("log", "messages", "tables", "redis", "spans", "answers")),
+    ],
+    indirect=["world"],
+)
 async def test_a_planted_leak_is_found(world: World, log: StringIO, place: str) -> None:
     secret = world.canaries.new("planted")
     form = FORMS["json_api"][0]
     await synced(world, "json_api", form, "fine")
     if place == "log":
         logging.getLogger("some.library").debug("sent %s", base64.b64encode(secret.encode()))
+    elif place == "tapped":
+        await AmqpBus.publish(world.bus, "dead", Message("x", b"{}", {"told": quote(secret)}), delay=9)  # type: ignore[arg-type]
+        place = "messages"
     elif place == "messages":
         await world.bus.announce(Message("x", quote(secret).encode()))
     elif place == "tables":
         await world.gateway.admin.execute("update external_data_sources set sync_error = $1", secret)
+    elif place == "spans":
+        with world.tracing.span("x", "internal", {"told": secret}):
+            pass
     elif place == "redis":
         await world.redis.hset(f"{world.redis_prefix}x", "field", secret)
     else:
