@@ -3,6 +3,7 @@
 from services.fetcher.consenting import ConsentHandler
 from services.fetcher.hooks import FetcherHooks
 from services.fetcher.key_check import KeyCheck
+from services.fetcher.limits_look import LimitsHandler
 from services.fetcher.metering import CallMeter
 from services.fetcher.opening import KeptAnswers, SourceOpener
 from services.fetcher.page_chain import PageHandler
@@ -13,9 +14,10 @@ from services.fetcher.sampling import SampleHandler
 from services.fetcher.settings import FetcherSettings
 from shared.connector_sdk.registry import Registry, discover
 from shared.connector_sdk.token_keeper import TokenKeeper
-from shared.contracts.messages import ConsentRequested, SampleRequested
+from shared.contracts.messages import ConsentRequested, LimitsRequested, SampleRequested
 from shared.coordination.gate import SlotGate
 from shared.coordination.limiter import RedisRateLimiter
+from shared.coordination.ports import RateLimiter
 from shared.coordination.response_cache import RedisResponseCache
 from shared.errors import StartupError
 from shared.http.client import HttpClient
@@ -71,20 +73,23 @@ def build(settings: FetcherSettings, resources: Resources, registry: Registry | 
                 workers=workers, prefetch=workers, hooks=hooks, clock=clock, observer=observer,
             ),
             Consumer(
-                bus, "probe", _probing(db, opener),
+                bus, "probe", _probing(db, opener, limiter),
                 workers=2, prefetch=2, hooks=ProbeHooks(), clock=clock, observer=observer, breaker_limit=None,
             ),
         ),
     )  # fmt: skip
 
 
-def _probing(db: Database, opener: SourceOpener) -> Handler:
-    """Tests, samples and consents share the queue of those who wait for an answer."""
+def _probing(db: Database, opener: SourceOpener, limiter: RateLimiter) -> Handler:
+    """Tests, samples, consents and looks at limits share the queue of those who wait for an answer."""
+    looks = LimitsHandler(limiter)
     probes, samples, consents = ProbeHandler(db, opener), SampleHandler(db, opener), ConsentHandler(db, opener)
 
     async def handle(message: Message) -> Message:
         if message.kind == SampleRequested.KIND:
             return await samples.on_sample_requested(message)
+        if message.kind == LimitsRequested.KIND:
+            return await looks.on_limits_requested(message)
         if message.kind == ConsentRequested.KIND:
             return await consents.on_consent_requested(message)
         return await probes.on_probe_requested(message)

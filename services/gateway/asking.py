@@ -28,18 +28,24 @@ class NoReply:
     hint: str | None = None
 
 
-async def ask(deps: GatewayDeps, queue: QueueName, request: MessageModel, reply: type[_Reply]) -> _Reply | NoReply:
-    """Send and await the reply, for `probe_timeout` seconds at most. Raises a 503 problem when the queue is away."""
+async def ask(
+    deps: GatewayDeps, queue: QueueName, request: MessageModel, reply: type[_Reply], patience: float | None = None
+) -> _Reply | NoReply:
+    """Send and await the reply, for `patience` seconds at most; None: for `probe_timeout`.
+
+    Raises a 503 problem when the queue is away.
+    """
     began = time.monotonic()
+    seconds = deps.probe_timeout if patience is None else min(patience, deps.probe_timeout)
     try:
-        answer = await deps.bus.request(queue, Message(request.KIND, encode(request)), timeout=deps.probe_timeout)
+        answer = await deps.bus.request(queue, Message(request.KIND, encode(request)), timeout=seconds)
         return decode(reply, answer.body)
     except PlatformAwayError as error:
         waited = time.monotonic() - began
-        if waited >= deps.probe_timeout * 0.95 and await bus_ready(deps):
+        if waited >= seconds * 0.95 and await bus_ready(deps):
             return NoReply(
                 "NETWORK_ERROR",
-                f"No answer within {deps.probe_timeout:g} seconds.",
+                f"No answer within {seconds:g} seconds.",
                 "The source answers slowly, or no worker is free. Try again.",
             )
         raise unavailable(

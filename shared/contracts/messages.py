@@ -170,6 +170,45 @@ class SampleReply(MessageModel):
     records: SkipValidation[list[RawRecord]]
 
 
+class LimitsRequested(MessageModel):
+    """What does the limiter know of these scopes? Only who has Redis can tell."""
+
+    KIND: ClassVar[str] = "limits.requested"
+
+    scopes: tuple[str, ...] = Field(max_length=500)
+
+
+class WindowUsed(BaseModel):
+    """One window of a scope; `used`: calls in the span that ends now."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    limit: int
+    seconds: float
+    used: int
+    remaining: int
+
+
+class ScopeLimits(BaseModel):
+    """A scope at this moment. `waiting`: slots that are handed out for later; `blocked_until`: after a vendor's 429."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    windows: tuple[WindowUsed, ...]
+    concurrency: int | None
+    in_flight: int
+    waiting: int
+    blocked_until: AwareDatetime | None
+
+
+class LimitsReply(MessageModel):
+    """By scope."""
+
+    KIND: ClassVar[str] = "limits.reply"
+
+    scopes: dict[str, ScopeLimits]
+
+
 class PreviewRequested(MessageModel):
     """Map these raw records, and say field by field what is wrong."""
 
@@ -251,6 +290,8 @@ MESSAGES: tuple[type[MessageModel], ...] = (
     ProbeReply,
     SampleRequested,
     SampleReply,
+    LimitsRequested,
+    LimitsReply,
     PreviewRequested,
     PreviewReply,
     ConsentRequested,

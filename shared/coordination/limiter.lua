@@ -197,6 +197,24 @@ local function shut()
   return {'blocked', block, block - now}
 end
 
+-- For people: what is spent, promised and in flight. Says less than `reserve` knows, and changes nothing.
+local function look()
+  local rule, windows = rules(), {}
+  for _, window in ipairs(rule.windows) do
+    local used = redis.call('ZCOUNT', LOG, '(' .. text(now - window.span), text(now))
+    windows[#windows + 1] = {limit = window.limit, seconds = window.length / 1000000, used = used}
+  end
+  local state = {
+    windows = windows,
+    concurrency = rule.concurrency,
+    in_flight = redis.call('ZCOUNT', LEASES, '(' .. text(now), '+inf'),
+    waiting = redis.call('ZCOUNT', LOG, '(' .. text(now), '+inf'),
+  }
+  if block > now then state.blocked_until = block / 1000000 end
+  return cjson.encode(state)
+end
+
+if operation == 'look' then return look() end
 if operation == 'reserve' then return reserve() end
 if operation == 'redeem' then return use(load_slot(), rules(), false) end
 if operation == 'start' then return use(load_slot(), rules(), true) end

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from importlib import resources
 from typing import Any, cast
 
-from shared.coordination.ports import Budget, History, Turn, TurnState
+from shared.coordination.ports import Budget, History, ScopeState, Turn, TurnState, WindowUse
 from shared.coordination.redis import RedisServer, Script
 from shared.errors import ConfigurationError, PlatformAwayError
 
@@ -114,18 +114,32 @@ class RedisRateLimiter:
     async def block(self, scope: str, seconds: float) -> None:
         await self._run("block", scope, "", {"seconds": _us(min(max(seconds, 0.0), MAX_BLOCK))})
 
+    async def look(self, scope: str) -> ScopeState:
+        state = json.loads(cast(bytes, await self._ask("look", scope, "", {})))
+        windows = [WindowUse(each["limit"], each["seconds"], each["used"]) for each in state["windows"] or ()]
+        return ScopeState(
+            windows=tuple(sorted(windows, key=lambda window: window.seconds)),
+            concurrency=state.get("concurrency"),
+            in_flight=state["in_flight"],
+            waiting=state["waiting"],
+            blocked_until=state.get("blocked_until"),
+        )
+
     async def _seed(self, scope: str, *, span: int, most: int) -> None:
         """Of several that come here at once the first one wins; nothing is granted before."""
         calls = sorted(((_us(at), count) for at, count in await self._history(scope) if count > 0), reverse=True)
         await self._run("seed", scope, "", {"span": span, "most": most, "history": calls[:MAX_HISTORY]})
 
     async def _run(self, operation: str, scope: str, slot: str, args: Mapping[str, Any]) -> tuple[str, int, int]:
+        answer = await self._ask(operation, scope, slot, args)
+        state, first, second = cast(tuple[bytes, int, int], answer)
+        return state.decode(), first, second
+
+    async def _ask(self, operation: str, scope: str, slot: str, args: Mapping[str, Any]) -> Any:
         # The braces put all keys of a scope on one node of a cluster.
         base = f"{self._prefix}limit:{{{_key(scope)}}}:"
         keys = [base + name for name in ("meta", "log", "members", "leases", f"slot:{slot}")]
-        answer = await self._redis.run(self._script, keys, [operation, json.dumps(args)])
-        state, first, second = cast(tuple[bytes, int, int], answer)
-        return state.decode(), first, second
+        return await self._redis.run(self._script, keys, [operation, json.dumps(args)])
 
 
 def _key(scope: str) -> str:

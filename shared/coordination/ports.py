@@ -33,6 +33,29 @@ class Budget:
     they are remembered for an hour."""
 
 
+@dataclass(frozen=True, slots=True)
+class WindowUse:
+    """A window of a scope, as counted at the vendor's side. `used`: calls in the span that ends now."""
+
+    limit: int
+    seconds: float
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeState:
+    """A scope at this moment: the tightest windows of its members, calls in flight, and calls that are promised."""
+
+    windows: tuple[WindowUse, ...]
+    concurrency: int | None
+    in_flight: int
+    """Counted where a member caps them; else 0."""
+    waiting: int
+    """Slots that are handed out for later."""
+    blocked_until: float | None
+    """Unix seconds; after a vendor's 429."""
+
+
 TurnState = Literal["go", "wait", "busy", "far", "void"]
 
 
@@ -119,6 +142,10 @@ class RateLimiter(Protocol):
 
     async def unused(self, budget: Budget, slot: str) -> None:
         """Give back the calls of the slot that were not started."""
+        ...
+
+    async def look(self, scope: str) -> ScopeState:
+        """For people to see. Changes nothing."""
         ...
 
     async def block(self, scope: str, seconds: float) -> None:

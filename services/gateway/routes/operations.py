@@ -1,6 +1,7 @@
 """The deployment as administrators see it: queues, workers, calls to vendors, keys. No tenant's data, no secret."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
@@ -8,9 +9,11 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from services.gateway.admins import CurrentAdmin, operations_router
+from services.gateway.asking import ask
 from services.gateway.deps import Deps, GatewayDeps
 from services.gateway.paging import ItemList
-from services.gateway.problems import unavailable
+from services.gateway.problems import ProblemError, unavailable
+from shared.contracts.messages import LimitsReply, LimitsRequested, ScopeLimits
 from shared.errors import PlatformAwayError
 from shared.messaging.ports import QueueState
 from shared.messaging.topology import QUEUES, QueueName
@@ -59,6 +62,12 @@ class KeyView(BaseModel):
     first_seen_at: datetime | None
 
 
+class LimitView(AccountUse):
+    """One upstream account and limit class. `limiter` null: no fetcher could be asked just now."""
+
+    limiter: ScopeLimits | None = None
+
+
 @router.get("/queues")
 async def queues(admin: CurrentAdmin, deps: Deps) -> ItemList[QueueView]:
     """Depth and consumers of every queue, and of the outbox."""
@@ -85,11 +94,25 @@ async def workers(deps: Deps) -> ItemList[WorkerView]:
 
 
 @router.get("/limits")
-async def limits(admin: CurrentAdmin, deps: Deps) -> ItemList[AccountUse]:
-    """Calls to each upstream account in the last hour: what its budgets have been charged with."""
+async def limits(admin: CurrentAdmin, deps: Deps) -> ItemList[LimitView]:
+    """Calls to each upstream account in the last hour, and what the limiter makes of it now: a fetcher is asked."""
     async with deps.database.for_tenant(admin.user_id) as conn:
         await act_as_operator(conn)
-        return ItemList(items=await calls_by_account(conn), next_cursor=None)
+        calls = await calls_by_account(conn)
+    now = await _limiter_of(deps, [use.scope for use in calls])
+    items = [LimitView(**use.model_dump(), limiter=now.get(use.scope)) for use in calls]
+    return ItemList(items=items, next_cursor=None)
+
+
+async def _limiter_of(deps: GatewayDeps, scopes: list[str]) -> Mapping[str, ScopeLimits]:
+    """Nothing when no fetcher answers: the calls are worth showing all the same."""
+    if not scopes:
+        return {}
+    try:
+        reply = await ask(deps, "probe", LimitsRequested(scopes=tuple(scopes)), LimitsReply, INSPECT_SECONDS)
+    except ProblemError:
+        return {}
+    return reply.scopes if isinstance(reply, LimitsReply) else {}
 
 
 @router.get("/keys")

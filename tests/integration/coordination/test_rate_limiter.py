@@ -294,3 +294,24 @@ async def test_arguments_are_checked(rig: Rig, budget: Make) -> None:
     with pytest.raises(ValueError, match="positive"):
         budget((0, 1.0))
     assert json.dumps(await rig.keys()) == "[]"
+
+
+async def test_a_look_tells_what_is_spent_promised_and_blocked(rig: Rig, budget: Make) -> None:
+    limiter, mine = rig.limiter(), budget((3, 60.0), (100, 3600.0), concurrency=2)
+    assert (await limiter.look(mine.scope)).windows == ()
+    for lease in ("one", "two"):
+        assert (await limiter.reserve(mine, start=lease)).state == "go"
+    await limiter.release(mine, "one")
+    await limiter.reserve(mine)
+    assert (await limiter.reserve(mine)).wait > 50
+    before = await rig.keys()
+
+    state = await limiter.look(mine.scope)
+
+    assert [(window.limit, window.seconds, window.used) for window in state.windows] == [(3, 60, 3), (100, 3600, 3)]
+    assert (state.concurrency, state.in_flight, state.waiting, state.blocked_until) == (2, 1, 1, None)
+    await limiter.block(mine.scope, 30)
+    until = (await limiter.look(mine.scope)).blocked_until
+    assert until is not None
+    assert 25 < until - await rig.now() <= 30
+    assert sorted(await rig.keys()) == sorted(before), "a look leaves nothing behind"
