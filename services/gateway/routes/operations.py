@@ -51,10 +51,12 @@ class WorkerView(BaseModel):
 
 
 class KeyView(BaseModel):
-    """One sealing key. `boxes`: credentials sealed under it; `first_seen_at` null: no fetcher has started with it."""
+    """One sealing key. `boxes`: credentials sealed under it; `tokens`: consents (OAuth) whose tokens are;
+    `first_seen_at` null: no fetcher has started with it."""
 
     kid: str
     boxes: int
+    tokens: int
     current: bool = Field(description="This gateway seals under it.")
     first_seen_at: datetime | None
 
@@ -96,11 +98,17 @@ async def limits(admin: CurrentAdmin, deps: Deps) -> ItemList[AccountUse]:
 async def keys(admin: CurrentAdmin, deps: Deps) -> ItemList[KeyView]:
     """Names of the sealing keys and what is sealed under each; never a key."""
     async with deps.database.for_tenant(admin.user_id) as conn:
-        boxes, seen = await kids_in_use(conn), await first_seen(conn)
+        used, seen = await kids_in_use(conn), await first_seen(conn)
     current = deps.sealing.current_kid
     items = [
-        KeyView(kid=kid, boxes=boxes.get(kid, 0), current=kid == current, first_seen_at=seen.get(kid))
-        for kid in sorted({current, *boxes, *seen})
+        KeyView(
+            kid=kid,
+            boxes=used[kid].boxes if kid in used else 0,
+            tokens=used[kid].tokens if kid in used else 0,
+            current=kid == current,
+            first_seen_at=seen.get(kid),
+        )
+        for kid in sorted({current, *used, *seen})
     ]
     return ItemList(items=items, next_cursor=None)
 

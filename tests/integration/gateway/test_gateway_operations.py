@@ -2,6 +2,7 @@
 
 from contextlib import AsyncExitStack
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from gateway_harness import CREDENTIALS, Gateway, User
@@ -73,13 +74,19 @@ async def test_limits_tell_the_calls_of_every_account(gateway: Gateway, database
 
 
 async def test_keys_by_name_and_never_by_content(gateway: Gateway, user: User, admin: User) -> None:
-    assert await items(admin, "keys") == [{"kid": "test", "boxes": 0, "current": True, "first_seen_at": None}]
+    assert await items(admin, "keys") == [
+        {"kid": "test", "boxes": 0, "tokens": 0, "current": True, "first_seen_at": None}
+    ]
     await user.add_source()
     await gateway.admin.execute("insert into sealing_keys (kid, public_key) values ('older', $1)", bytes(32))
     older, current = await items(admin, "keys")
     assert (older["kid"], older["boxes"], older["current"]) == ("older", 0, False)
     assert older["first_seen_at"].endswith("Z")
     assert (current["kid"], current["boxes"], current["current"]) == ("test", 1, True)
+    await gateway.admin.execute(
+        "insert into oauth_grants (id, user_id, tokens) values ($1, $1, $2)", uuid4(), '{"kid": "older"}'
+    )
+    assert [key["tokens"] for key in await items(admin, "keys")] == [1, 0]
     text = (await admin.get("/api/ops/keys")).text
     assert CREDENTIALS["token"] not in text
     assert gateway.ring.public().to_text().partition(":")[2] not in text
