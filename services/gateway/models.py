@@ -67,7 +67,7 @@ PeriodText = Annotated[
     str,
     StringConstraints(max_length=20),
     AfterValidator(_period),
-    Field(description="How often a full read replaces an incremental one: 24h, 7d, 2w."),
+    Field(description="How often a full read replaces an incremental one: 24h, 7d, 2w. Null: as the catalogue says."),
 ]
 CacheSeconds = Annotated[int, Field(ge=0, le=MAX_CACHE_SECONDS)]
 EntityChoice = Annotated[list[Entity], Field(min_length=1, max_length=3)]
@@ -158,6 +158,15 @@ class ExternalRuns(BaseModel):
     runs: list[SourceRun]
 
 
+class SyncRulesView(BaseModel):
+    """When an incremental run reads in full (a sweep, with delete detection), and how far it overlaps otherwise."""
+
+    overlap_seconds: int
+    max_cursor_age_seconds: int | None = Field(description="What was not read for longer is swept.")
+    full_sync_every: str | None = Field(description="A sweep is due so often, unless the source says it otherwise.")
+    realtime_sync_seconds: int = Field(description="What webhooks missed is looked for so often with `realtime`.")
+
+
 class ConnectorView(BaseModel):
     """One entry of the catalogue."""
 
@@ -169,6 +178,7 @@ class ConnectorView(BaseModel):
     sync_modes: list[SyncMode]
     supports_realtime: bool
     rate_limits: dict[str, dict[str, int]]
+    sync_rules: SyncRulesView
     default_mappings: JsonObject
 
 

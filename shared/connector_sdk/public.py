@@ -45,6 +45,7 @@ from shared.connector_sdk.protocol import (
 )
 from shared.connector_sdk.secret_names import carries_secret
 from shared.connector_sdk.spec import ConnectorSpec, RateLimit, SyncMode
+from shared.connector_sdk.sync_rules import SyncRules
 from shared.connector_sdk.text_body import TextBody
 from shared.contracts.ids import ENTITIES, Entity
 from shared.contracts.mapping import EntityMapping, FieldMappings, FieldRule
@@ -106,6 +107,7 @@ __all__ = [
     "Shape",
     "Source",
     "SyncMode",
+    "SyncRules",
     "Target",
     "TextBody",
     "UnavailableError",

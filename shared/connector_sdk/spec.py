@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from shared.connector_sdk.oauth import OAuthApp
+from shared.connector_sdk.sync_rules import SyncRules
 from shared.contracts.ids import Entity
 from shared.contracts.mapping import EntityMapping, FieldMappings
 
@@ -55,6 +56,8 @@ class ConnectorSpec:
     """Whether this config can read an entity from a point in time on."""
     supports_by_id: Callable[[Mapping[str, Any], Entity], bool] = _never
     """Whether this config can read single records by their external ids (`ReadRequest.ids`), as webhooks ask for."""
+    sync_rules: SyncRules = SyncRules()  # noqa: RUF009 - frozen
+    """How far an incremental read overlaps, and when a full one takes its place."""
     vendor_origins: frozenset[str] | None = None
     """A vendor's own origins: credentials go elsewhere only where the operator lists it (HEADRACE_EGRESS_ALLOW).
     None: the user names the origins, as generic connectors do."""

@@ -22,6 +22,8 @@ class EntityView(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     status: RunStatus
+    mode: Mode
+    """As it is read: in full also where nothing else would do, whatever the run's mode is."""
     read: int
     inserted: int
     updated: int
@@ -105,6 +107,7 @@ def _view(head: Record, entities: list[Record]) -> RunView:
         entities={
             row["entity"]: EntityView(
                 status=row["status"],
+                mode=row["mode"],
                 delete_proposal=row["delete_proposal"],
                 **{name: row[name] for name in _COUNTERS},
             )

@@ -5,12 +5,14 @@ What a consent stores (README.md, "Connecting"): `config.realm_id` from the redi
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from shared.connector_sdk.oauth import OAuthApp
 from shared.connector_sdk.spec import ConnectorSpec, RateLimit
+from shared.connector_sdk.sync_rules import SyncRules
 from shared.connectors.quickbooks.config import API, SCOPE, TOKEN_URL, QuickBooksConfig, QuickBooksCredentials
 from shared.connectors.quickbooks.mapping import DEFAULT_MAPPINGS, entity_mapping
 from shared.contracts.ids import ENTITIES, Entity
@@ -21,6 +23,8 @@ TITLE = "QuickBooks Online"
 RATE_LIMITS = {"default": RateLimit(per_second=10, per_minute=500, concurrency=10)}
 """Per company: 500 a minute over all apps, 10 a second and 10 at once for one app (Intuit documentation, limits and
 throttles; the number at once is from an older page)."""
+SYNC_RULES = SyncRules(max_cursor_age=timedelta(days=30), full_sync_every="7d")
+"""Change data capture reaches back 30 days, and nothing else tells deletions (Intuit documentation)."""
 
 
 def _entities(config: Mapping[str, Any]) -> tuple[Entity, ...]:  # noqa: ARG001 - the spec's signature
@@ -75,6 +79,7 @@ SPEC = ConnectorSpec(
     mapping=_mapping,
     supports_incremental=_supports_incremental,
     supports_by_id=_supports_by_id,
+    sync_rules=SYNC_RULES,
     vendor_origins=frozenset(origin(parse_url(address)) for address in (*API.values(), TOKEN_URL)),
     oauth=_oauth,
 )

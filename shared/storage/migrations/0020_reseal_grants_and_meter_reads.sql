@@ -16,3 +16,6 @@ language sql stable security definer set search_path = '' as $$
 $$;
 revoke execute on function :schema.headrace_kids_in_use() from public;
 grant execute on function :schema.headrace_kids_in_use() to headrace_fetcher, headrace_gateway, headrace_keys;
+
+-- When an entity was last read, whether or not its vendor told of a change: how long it slept. Null: before this.
+alter table :schema.sync_cursors add column read_at timestamptz;

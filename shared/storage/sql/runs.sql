@@ -23,7 +23,7 @@ update sync_runs set mode = case when $2 = 'full' then 'full' else mode end, for
 where id = $1 and status = 'queued'
 
 -- name: start_run
-update sync_runs set status = 'running', started_at = now(), run_seq = $2, config = $3, mappings = $4
+update sync_runs set status = 'running', started_at = now(), run_seq = $2, config = $3, mappings = $4, mode = $5
 where id = $1 and status = 'queued'
 
 -- name: next_run_seq
@@ -35,7 +35,7 @@ select id, user_id, source_type, config, field_mappings, mapping_version, entiti
 from external_data_sources where id = $1 for no key update
 
 -- name: cursors
-select entity, changed_until, last_full_at from sync_cursors where source_id = $1
+select entity, changed_until, read_at, last_full_at from sync_cursors where source_id = $1
 
 -- name: start_entity
 update sync_run_entities set status = 'running', mode = $3, since = $4, stable_paging = $5, targets = $6,
