@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from services.fetcher.metering import Meter
 from shared.connector_sdk.spec import RateLimit
 from shared.coordination.gate import Grant, SlotGate
 from shared.coordination.ports import Budget, Window
@@ -51,12 +52,18 @@ class StepBudget:
     """Implements the metered client's budget: each hop is one call of the step's grant."""
 
     def __init__(
-        self, gate: SlotGate, db: Database, budgets: Mapping[str, Budget], grants: Mapping[str, Grant]
+        self,
+        gate: SlotGate,
+        db: Database,
+        budgets: Mapping[str, Budget],
+        grants: Mapping[str, Grant],
+        meter: Meter | None = None,
     ) -> None:
         self._gate = gate
         self._db = db
         self._budgets = budgets
         self._grants = grants
+        self._meter = meter
         self._calls: dict[str, AsyncExitStack] = {}
 
     async def spend(self, *limit_classes: str) -> None:
@@ -66,9 +73,10 @@ class StepBudget:
         else:
             await self._begin(limit_classes[0])
         scopes = [self._budgets[name].scope for name in limit_classes if self._budgets[name].windows]
-        if scopes:
-            # The limiter asks for these when Redis has forgotten: a call is remembered before it is sent.
-            async with self._db.transaction() as conn:
+        if scopes or self._meter:
+            # The limiter asks for these when Redis has forgotten: a call is remembered before it is sent. So is a read
+            # that the vendor counts by the month: what a crash falsifies is one too many, never one too few.
+            async with self._meter.counting(self._db) if self._meter else self._db.transaction() as conn:
                 for scope in scopes:
                     await upstream_calls.add_calls(conn, scope, 1)
 
@@ -113,7 +121,12 @@ class StepBudget:
 
 @asynccontextmanager
 async def step_budget(
-    gate: SlotGate, db: Database, budgets: Mapping[str, Budget], calls: Mapping[str, int], slot: str | None
+    gate: SlotGate,
+    db: Database,
+    budgets: Mapping[str, Budget],
+    calls: Mapping[str, int],
+    slot: str | None,
+    meter: Meter | None = None,
 ) -> AsyncIterator[StepBudget]:
     """Reserve all calls of a step, class by class. ParkError carries the slot as `class=slot`."""
     carried_class, _, carried = (slot or "").partition("=")
@@ -129,7 +142,7 @@ async def step_budget(
                 grants[limit_class] = await stack.enter_async_context(step)
             except ParkError as park:
                 raise _named(park, limit_class) from None
-        yield StepBudget(gate, db, budgets, grants)
+        yield StepBudget(gate, db, budgets, grants, meter)
 
 
 def _named(park: ParkError, limit_class: str) -> ParkError:

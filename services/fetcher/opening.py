@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import TypeAdapter, ValidationError
 
 from services.fetcher.budget import budgets_of, step_budget
+from services.fetcher.metering import meter_of
 from shared.connector_sdk.access import Access, TokenAccess
 from shared.connector_sdk.credentials import Credentials, Secrets, apply, canonical, credentials_set
 from shared.connector_sdk.metered import MeteredClient
@@ -126,7 +127,8 @@ class SourceOpener:
             own = RateLimit.model_validate(sealed.rate_limit)
             budgets = budgets_of(connector.spec.rate_limits, own, account, str(sealed.box_id))
             calls = _calls(connector.open(sealed.config, NoCalls()), entity, cursor)
-            async with step_budget(self._gate, self._db, budgets, calls, slot) as budget:
+            meter = meter_of(connector.spec, sealed, account)
+            async with step_budget(self._gate, self._db, budgets, calls, slot, meter) as budget:
                 with access as secrets:
                     client = MeteredClient(self._http, secrets, budget)
                     yield OpenSource(connector.open(sealed.config, client), client)

@@ -167,6 +167,13 @@ class SyncRulesView(BaseModel):
     realtime_sync_seconds: int = Field(description="What webhooks missed is looked for so often with `realtime`.")
 
 
+class ReadMeterView(BaseModel):
+    """Reads that the vendor counts by the calendar month of `zone`, and how many it allows."""
+
+    per_month: int
+    zone: str
+
+
 class ConnectorView(BaseModel):
     """One entry of the catalogue."""
 
@@ -179,6 +186,7 @@ class ConnectorView(BaseModel):
     supports_realtime: bool
     rate_limits: dict[str, dict[str, int]]
     sync_rules: SyncRulesView
+    read_meter: ReadMeterView | None
     default_mappings: JsonObject
 
 

@@ -44,7 +44,7 @@ from shared.connector_sdk.protocol import (
     Source,
 )
 from shared.connector_sdk.secret_names import carries_secret
-from shared.connector_sdk.spec import ConnectorSpec, RateLimit, SyncMode
+from shared.connector_sdk.spec import ConnectorSpec, RateLimit, ReadMeter, SyncMode
 from shared.connector_sdk.sync_rules import SyncRules
 from shared.connector_sdk.text_body import TextBody
 from shared.contracts.ids import ENTITIES, Entity
@@ -99,6 +99,7 @@ __all__ = [
     "RateLimit",
     "RateLimitedError",
     "RawRecord",
+    "ReadMeter",
     "ReadRequest",
     "Request",
     "Response",

@@ -5,7 +5,7 @@ from pydantic import JsonValue, TypeAdapter
 
 from services.gateway.auth import CurrentIdentity
 from services.gateway.deps import Deps
-from services.gateway.models import ConnectionTest, ConnectorView, SyncRulesView, TestResult
+from services.gateway.models import ConnectionTest, ConnectorView, ReadMeterView, SyncRulesView, TestResult
 from services.gateway.paging import ItemList
 from services.gateway.probing import test_unsaved
 from shared.connector_sdk.spec import ConnectorSpec
@@ -32,6 +32,7 @@ async def try_connector(body: ConnectionTest, identity: CurrentIdentity, deps: D
 
 def _view(spec: ConnectorSpec) -> ConnectorView:
     mappings: dict[str, JsonValue] = _MAPPINGS.dump_python(spec.default_mappings, mode="json", exclude_defaults=True)
+    meter = spec.read_meter
     return ConnectorView(
         source_type=spec.source_type,
         title=spec.title,
@@ -42,6 +43,7 @@ def _view(spec: ConnectorSpec) -> ConnectorView:
         supports_realtime=spec.supports_realtime,
         rate_limits={name: limit.model_dump(exclude_none=True) for name, limit in spec.rate_limits.items()},
         sync_rules=_rules(spec.sync_rules),
+        read_meter=None if meter is None else ReadMeterView(per_month=meter.per_month, zone=meter.zone),
         default_mappings=mappings,
     )
 

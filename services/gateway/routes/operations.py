@@ -16,8 +16,9 @@ from shared.messaging.ports import QueueState
 from shared.messaging.topology import QUEUES, QueueName
 from shared.storage import outbox
 from shared.storage.operators import act_as_operator
+from shared.storage.read_meters import AccountReads, reads_by_account
 from shared.storage.sealing_keys import first_seen, kids_in_use
-from shared.storage.upstream_calls import AccountUse, calls_by_account
+from shared.storage.upstream_calls import calls_by_account
 
 router: APIRouter = operations_router()
 
@@ -61,6 +62,26 @@ class KeyView(BaseModel):
     first_seen_at: datetime | None
 
 
+class MonthlyReadsView(BaseModel):
+    """Reads that the vendor counts by the month. At least as many as were made: one is counted before it is sent."""
+
+    month: str = Field(description="YYYY-MM on the vendor's calendar: the newest in which the account was read.")
+    reads: int
+    shared_reads: int = Field(description="Of all accounts that share the allowance: of QuickBooks, those of one app.")
+    allowed: int | None
+
+
+class LimitView(BaseModel):
+    """One upstream account and limit class. `last_call_minute` null: none within the last hour; the scope is then the
+    account alone. `reads` null: its vendor counts none by the month."""
+
+    scope: str
+    this_minute: int = 0
+    last_hour: int = 0
+    last_call_minute: datetime | None = None
+    reads: MonthlyReadsView | None
+
+
 @router.get("/queues")
 async def queues(admin: CurrentAdmin, deps: Deps) -> ItemList[QueueView]:
     """Depth and consumers of every queue, and of the outbox."""
@@ -87,11 +108,28 @@ async def workers(deps: Deps) -> ItemList[WorkerView]:
 
 
 @router.get("/limits")
-async def limits(admin: CurrentAdmin, deps: Deps) -> ItemList[AccountUse]:
-    """Calls to each upstream account in the last hour: what its budgets have been charged with."""
+async def limits(admin: CurrentAdmin, deps: Deps) -> ItemList[LimitView]:
+    """Calls to each upstream account in the last hour: what its budgets have been charged with. And what its vendor
+    counts by the month, of accounts that rest now too."""
     async with deps.database.for_tenant(admin.user_id) as conn:
         await act_as_operator(conn)
-        return ItemList(items=await calls_by_account(conn), next_cursor=None)
+        calls, metered = await calls_by_account(conn), await reads_by_account(conn)
+    reads = {each.account: _monthly(deps, each) for each in metered}
+    items = [LimitView(**use.model_dump(), reads=reads.get(use.scope.rpartition("|")[0])) for use in calls]
+    resting = reads.keys() - {use.scope.rpartition("|")[0] for use in calls}
+    items += [LimitView(scope=account, reads=reads[account]) for account in sorted(resting)]
+    return ItemList(items=items, next_cursor=None)
+
+
+def _monthly(deps: GatewayDeps, reads: AccountReads) -> MonthlyReadsView:
+    spec = deps.specs.get(reads.account.partition("|")[0])
+    meter = None if spec is None else spec.read_meter
+    return MonthlyReadsView(
+        month=reads.month,
+        reads=reads.reads,
+        shared_reads=reads.pool_reads,
+        allowed=None if meter is None else meter.per_month,
+    )
 
 
 @router.get("/keys")

@@ -19,3 +19,30 @@ grant execute on function :schema.headrace_kids_in_use() to headrace_fetcher, he
 
 -- When an entity was last read, whether or not its vendor told of a change: how long it slept. Null: before this.
 alter table :schema.sync_cursors add column read_at timestamptz;
+
+-- Reads that a vendor counts by the month, by account and by the source (or connection test) that made them. Counted
+-- before each call: a crash may count one that was never made, and never leaves one out.
+create table :schema.read_meters (
+  source_id uuid not null,
+  account text not null,                                -- as the budget names it, without a limit class
+  month date not null,                                  -- its first day, on the vendor's calendar
+  user_id uuid not null,
+  pool text not null,                                   -- whose allowance the reads come out of
+  reads bigint not null default 0,
+  primary key (source_id, account, month)
+);
+create index read_meters_pool on :schema.read_meters (pool, month);
+alter table :schema.read_meters enable row level security, force row level security;
+revoke all on :schema.read_meters from public, anon, authenticated;
+grant select, insert, update, delete on :schema.read_meters to service_role;
+create policy service on :schema.read_meters to service_role using (true) with check (true);
+create policy owner on :schema.read_meters to :owner using (true) with check (true);
+create policy own on :schema.read_meters for select to authenticated using (user_id = (select auth.uid()));
+create policy tenant on :schema.read_meters to headrace_fetcher
+  using (user_id = (select :schema.headrace_tenant())) with check (user_id = (select :schema.headrace_tenant()));
+create policy shown on :schema.read_meters for select to headrace_gateway
+  using (user_id = (select :schema.headrace_tenant()) or (select :schema.headrace_operator()));
+create policy scheduler on :schema.read_meters to headrace_scheduler using (true) with check (true);
+grant select on :schema.read_meters to authenticated, headrace_gateway;
+grant select, insert, update (reads, pool) on :schema.read_meters to headrace_fetcher;
+grant select (month), delete on :schema.read_meters to headrace_scheduler;
