@@ -8,7 +8,7 @@ from typing import assert_never
 import structlog
 
 from services.fetcher.alive import AbandonedError, Life, kept_alive
-from services.fetcher.harvest import Batch, Harvest, PageHarvest
+from services.fetcher.harvest import Batch, Harvest, PageHarvest, believed
 from services.fetcher.opening import OpenSource, SourceOpener
 from services.fetcher.patience import publish_patiently
 from services.fetcher.spooling import SpoolLimits, spooled
@@ -72,8 +72,7 @@ class PageHandler:
             async with AsyncExitStack() as kept, kept_alive(self._db, due, self._clock) as life:
                 async with self._opener.open(sealed, due.entity, cursor=due.cursor, slot=due.slot) as opened:
                     try:
-                        request = ReadRequest(due.entity, verdict.since, verdict.targets)
-                        harvest = await self._read(opened.source, due, request, life, kept)
+                        harvest = await self._read(opened.source, due, verdict, life, kept)
                     except WholeReadNeededError:
                         await self._count_calls(run, due, opened)
                         await self._read_whole(due, verdict)
@@ -85,10 +84,15 @@ class PageHandler:
         except AbandonedError:
             _log.info("step abandoned: the run has ended", page=due.page_no)
 
-    async def _read(
-        self, source: Source, due: FetchPage, request: ReadRequest, life: Life, kept: AsyncExitStack
-    ) -> Harvest:
-        match "pages" if request.ids is not None else source.shape(due.entity):
+    async def _read(self, source: Source, due: FetchPage, verdict: Fetch, life: Life, kept: AsyncExitStack) -> Harvest:
+        request = ReadRequest(due.entity, verdict.since, verdict.targets)
+        if request.ids is not None:
+            found = await source.read_page(request, due.cursor)
+            page = believed(found, verdict.targets_deleted)
+            if missing := len(found.deletions) - len(page.deletions):
+                _log.warning("ids not found are left to the next sweep", entity=due.entity, missing=missing)
+            return PageHarvest(page, missing)
+        match source.shape(due.entity):
             case "pages":
                 return PageHarvest(await source.read_page(request, due.cursor))
             case "spool":
@@ -105,6 +109,8 @@ class PageHandler:
         page = replace(harvest.page, bytes=client.bytes_read)
         async with self._db.for_run(due.run_id) as (conn, _):
             outcome = await pages.record(conn, run.user_id, due, page, verdict)
+            if harvest.missing and isinstance(outcome, Recorded):
+                await pages.note_missing(conn, due, outcome.epoch, harvest.missing)
             await runs.count_calls(conn, due.run_id, due.entity, client.calls)
             await sealed_sources.count_requests(conn, run.source_id, client.calls)
         if isinstance(outcome, FollowUp):

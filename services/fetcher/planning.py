@@ -93,6 +93,7 @@ class PlanHandler:
                     since=cursor["changed_until"] - spec.sync_rules.overlap if incremental and cursor else None,
                     stable_paging=described.stable_paging(entity),
                     targets=targets,
+                    targets_deleted=claim.deleted if claim is not None and targets is not None else (),
                 )
             )
         swept = {entity: sweeps[entity] for entity in entities if entity in sweeps}

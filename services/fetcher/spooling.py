@@ -50,6 +50,9 @@ class Spool:
         self._size = 0
         self._records = 0
 
+    missing = 0
+    """A whole read asks for no ids."""
+
     @property
     def page(self) -> FetchedPage:
         """One page, the last; its bytes are those on disk. Equal reads have equal digests and equal batches."""

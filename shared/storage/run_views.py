@@ -35,6 +35,8 @@ class EntityView(BaseModel):
     pages: int
     bytes: int
     delete_proposal: int | None
+    missing: int
+    """Ids that webhooks named as changed and the source did not have: their rows were left alone."""
 
 
 class RunError(BaseModel):
@@ -109,6 +111,7 @@ def _view(head: Record, entities: list[Record]) -> RunView:
                 status=row["status"],
                 mode=row["mode"],
                 delete_proposal=row["delete_proposal"],
+                missing=row["missing"],
                 **{name: row[name] for name in _COUNTERS},
             )
             for row in entities

@@ -132,13 +132,15 @@ async def entities_of(conn: Connection, run_id: RunId) -> tuple[Entity, ...]:
 
 @dataclass(frozen=True, slots=True)
 class EntityPlan:
-    """How one entity is read in this run. `since` None: from the beginning. `targets`: these ids and nothing else."""
+    """How one entity is read in this run. `since` None: from the beginning. `targets`: these ids and nothing else;
+    `targets_deleted`: those of them that the source itself called deleted."""
 
     entity: Entity
     mode: Mode
     since: datetime | None
     stable_paging: bool
     targets: tuple[str, ...] | None = None
+    targets_deleted: tuple[str, ...] = ()
 
 
 async def start_run(
@@ -160,7 +162,14 @@ async def start_run(
     for plan in plans:
         targets = None if plan.targets is None else list(plan.targets)
         await conn.execute(
-            _SQL["start_entity"], run_id, plan.entity, plan.mode, plan.since, plan.stable_paging, targets
+            _SQL["start_entity"],
+            run_id,
+            plan.entity,
+            plan.mode,
+            plan.since,
+            plan.stable_paging,
+            targets,
+            list(plan.targets_deleted),
         )
 
 
@@ -174,6 +183,7 @@ async def running_entities(conn: Connection, run_id: RunId) -> tuple[EntityPlan,
             row["since"],
             row["stable_paging"],
             None if row["targets"] is None else tuple(row["targets"]),
+            tuple(row["targets_deleted"]),
         )
         for row in rows
     )

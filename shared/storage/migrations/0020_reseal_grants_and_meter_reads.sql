@@ -46,3 +46,8 @@ create policy scheduler on :schema.read_meters to headrace_scheduler using (true
 grant select on :schema.read_meters to authenticated, headrace_gateway;
 grant select, insert, update (reads, pool) on :schema.read_meters to headrace_fetcher;
 grant select (month), delete on :schema.read_meters to headrace_scheduler;
+
+-- Of the ids that a run reads one by one, those that the source itself called deleted: not being there proves it.
+alter table :schema.sync_run_entities add column targets_deleted text[] not null default '{}';
+-- Of the others, those that were not found: doubt, which the next read of all decides.
+alter table :schema.sync_pages add column missing integer not null default 0;
