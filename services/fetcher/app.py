@@ -9,7 +9,9 @@ from services.fetcher.planning import PlanHandler
 from services.fetcher.probing import ProbeHandler, ProbeHooks
 from services.fetcher.sampling import SampleHandler
 from services.fetcher.settings import FetcherSettings
+from services.fetcher.spool_check import SpoolCheck
 from shared.connector_sdk.registry import Registry, discover
+from shared.connector_sdk.spool import SpoolSpace
 from shared.connector_sdk.token_keeper import TokenKeeper
 from shared.contracts.messages import ConsentRequested, SampleRequested
 from shared.coordination.gate import SlotGate
@@ -42,20 +44,21 @@ def build(settings: FetcherSettings, resources: Resources, registry: Registry | 
     gate = SlotGate(limiter, clock, renew_every=limiter.lease_ttl / 3)
     registry = registry or discover()
     keeper = TokenKeeper(db, ring, http, clock, resources.secrets)
-    opener = SourceOpener(registry, ring, resources.secrets, http, gate, db, keeper)
+    space = SpoolSpace(settings.spool_dir)
+    opener = SourceOpener(registry, ring, resources.secrets, http, gate, db, keeper, space)
     hooks, observer = FetcherHooks(db, bus), MetricsObserver(resources.metrics)
     workers = settings.fetch_workers
     return ConsumerService(
         "fetcher",
         resources,
-        enter=(KeyCheck(db, ring, registry), http),
+        enter=(KeyCheck(db, ring, registry), SpoolCheck(space, clock), http),
         consumers=(
             Consumer(
                 bus, "requests", PlanHandler(db, bus, opener, clock).on_run_requested,
                 workers=2, prefetch=4, hooks=hooks, clock=clock, observer=observer,
             ),
             Consumer(
-                bus, "fetch", PageHandler(db, bus, opener, clock, settings.spool_dir).on_fetch_page,
+                bus, "fetch", PageHandler(db, bus, opener, clock, space).on_fetch_page,
                 workers=workers, prefetch=workers, hooks=hooks, clock=clock, observer=observer,
             ),
             Consumer(

@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from services.fetcher.metering import Meter
+from services.fetcher.month_meter import Meter
 from shared.connector_sdk.spec import RateLimit
 from shared.coordination.gate import Grant, SlotGate
 from shared.coordination.ports import Budget, Window

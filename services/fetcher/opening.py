@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import TypeAdapter, ValidationError
 
 from services.fetcher.budget import budgets_of, step_budget
-from services.fetcher.metering import meter_of
+from services.fetcher.month_meter import meter_of
 from shared.connector_sdk.access import Access, TokenAccess
 from shared.connector_sdk.credentials import Credentials, Secrets, apply, canonical, credentials_set
 from shared.connector_sdk.metered import MeteredClient
@@ -18,6 +18,7 @@ from shared.connector_sdk.oauth import OAuthCredentials, OAuthGrant, reconnect_h
 from shared.connector_sdk.protocol import Connector, OnHeaders, Request, Response, Source, UnevenSource
 from shared.connector_sdk.registry import Registry
 from shared.connector_sdk.spec import ConnectorSpec, RateLimit
+from shared.connector_sdk.spool import SpoolSpace
 from shared.connector_sdk.token_endpoint import redeem
 from shared.connector_sdk.token_keeper import TokenKeeper
 from shared.contracts.ids import Entity, SourceId
@@ -53,6 +54,11 @@ class NoCalls:
         await self.send(request)
         yield b""
 
+    @property
+    def spool(self) -> SpoolSpace:
+        """Refuse."""
+        raise AssertionError("planning must not read")
+
 
 @dataclass(frozen=True, slots=True)
 class OpenSource:
@@ -84,6 +90,7 @@ class SourceOpener:
         gate: SlotGate,
         db: Database,
         keeper: TokenKeeper,
+        spool: SpoolSpace,
     ) -> None:
         self._registry = registry
         self._ring = ring
@@ -93,6 +100,7 @@ class SourceOpener:
         self._gate = gate
         self._db = db
         self._keeper = keeper
+        self._spool = spool
 
     def connector(self, source_type: str) -> Connector:
         """Raises ConfigurationError for an unknown type."""
@@ -130,7 +138,7 @@ class SourceOpener:
             meter = meter_of(connector.spec, sealed, account)
             async with step_budget(self._gate, self._db, budgets, calls, slot, meter) as budget:
                 with access as secrets:
-                    client = MeteredClient(self._http, secrets, budget)
+                    client = MeteredClient(self._http, secrets, budget, spool=self._spool)
                     yield OpenSource(connector.open(sealed.config, client), client)
 
     async def redeem(self, code: SealedCode) -> SealedCredentials:

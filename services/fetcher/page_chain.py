@@ -2,7 +2,6 @@
 
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import assert_never
 
 import structlog
@@ -15,6 +14,7 @@ from services.fetcher.spooling import SpoolLimits, spooled
 from shared.clock import Clock
 from shared.connector_sdk.metered import MeteredClient
 from shared.connector_sdk.protocol import ReadRequest, Source, WholeReadNeededError
+from shared.connector_sdk.spool import SpoolSpace
 from shared.contracts.messages import FetchPage, PageFetched, decode, encode
 from shared.errors import PlatformAwayError, PoisonMessageError
 from shared.messaging.ports import Bus, Message
@@ -38,14 +38,14 @@ class PageHandler:
         bus: Bus,
         opener: SourceOpener,
         clock: Clock,
-        spool_directory: Path | None = None,
+        spool_space: SpoolSpace,
         spool_limits: SpoolLimits | None = None,
     ) -> None:
         self._db = db
         self._bus = bus
         self._opener = opener
         self._clock = clock
-        self._spool_directory = spool_directory
+        self._spool_space = spool_space
         self._spool_limits = spool_limits
 
     async def on_fetch_page(self, message: Message) -> None:
@@ -98,7 +98,7 @@ class PageHandler:
             case "spool":
                 records = source.read_all(request)
                 return await kept.enter_async_context(
-                    spooled(records, life, directory=self._spool_directory, limits=self._spool_limits)
+                    spooled(records, life, space=self._spool_space, limits=self._spool_limits)
                 )
             case never:
                 assert_never(never)

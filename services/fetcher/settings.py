@@ -13,4 +13,4 @@ class FetcherSettings(SettingsModel):
     fetch_workers: int = Field(default=8, ge=1, le=64)
     """Pages fetched at once by this process."""
     spool_dir: DirectoryPath | None = None
-    """Where reads without pages are kept until they are sent on; unset: the system's place for temporary files."""
+    """Where answers are kept on disk while they are read; unset: the system's place for temporary files."""

@@ -7,6 +7,7 @@ from typing import Protocol
 from shared.connector_sdk.access import Access, FixedAccess
 from shared.connector_sdk.credentials import Secrets
 from shared.connector_sdk.protocol import OnHeaders, Request, Response
+from shared.connector_sdk.spool import SpoolSpace
 from shared.contracts.messages import encode_json
 from shared.errors import RateLimitedError
 from shared.http.client import BeforeCall, HttpAnswer, HttpClient, HttpStream
@@ -33,10 +34,14 @@ class Budget(Protocol):
 class MeteredClient:
     """`shared.connector_sdk.protocol.Client` over the real network, for one step of one source."""
 
-    def __init__(self, http: HttpClient, secrets: Secrets | Access, budget: Budget) -> None:
+    def __init__(
+        self, http: HttpClient, secrets: Secrets | Access, budget: Budget, *, spool: SpoolSpace | None = None
+    ) -> None:
+        """`spool` None: the system's place for temporary files."""
         self._http = http
         self._access = FixedAccess(secrets) if isinstance(secrets, Secrets) else secrets
         self._budget = budget
+        self.spool = spool or SpoolSpace()
         self.calls = 0
         """Calls made so far, redirects included: what the vendor counted."""
         self.bytes_read = 0

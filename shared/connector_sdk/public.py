@@ -45,6 +45,7 @@ from shared.connector_sdk.protocol import (
 )
 from shared.connector_sdk.secret_names import carries_secret
 from shared.connector_sdk.spec import ConnectorSpec, RateLimit, ReadMeter, SyncMode
+from shared.connector_sdk.spool import SpoolFile, SpoolSpace
 from shared.connector_sdk.sync_rules import SyncRules
 from shared.connector_sdk.text_body import TextBody
 from shared.contracts.ids import ENTITIES, Entity
@@ -107,6 +108,8 @@ __all__ = [
     "Secrets",
     "Shape",
     "Source",
+    "SpoolFile",
+    "SpoolSpace",
     "SyncMode",
     "SyncRules",
     "Target",

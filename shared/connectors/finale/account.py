@@ -57,7 +57,10 @@ class Account:
             limit_class="get",
             also_counts_in=("collection",),
         )
-        async with aclosing(self._chunks(request)) as chunks, column_table(chunks, resource) as table:
+        async with (
+            aclosing(self._chunks(request)) as chunks,
+            column_table(chunks, resource, self._client.spool) as table,
+        ):
             _check_table(table, resource, (identity, *needed))
             if table.length >= COLLECTION_CAP:
                 raise DataError(

@@ -1,23 +1,19 @@
 """A column-major collection on disk: read once as it arrives, then given out row by row with bounded memory."""
 
 import asyncio
-import os
-import tempfile
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import IO
 
 from shared.connector_sdk.json_body import parse_json
+from shared.connector_sdk.spool import SpoolFile, SpoolSpace
 from shared.connectors.finale.splitter import ColumnSplitter
 from shared.contracts.messages import RawRecord
 from shared.errors import DataError, RetryableError
 
 ROWS_AT_ONCE = 500
 _BLOCK = 64 * 1024
-_FREE_BYTES = 512 * 1024 * 1024
-"""Left free on the disk for everybody else."""
 NO_VALUE = "--"
 """How Finale writes "no value" where it formats."""
 
@@ -32,12 +28,11 @@ class _Column:
 class ColumnTable:
     """The columns of one answer, each element a line of a nameless file."""
 
-    def __init__(self, file: IO[bytes], place: str) -> None:
+    def __init__(self, file: SpoolFile, place: str) -> None:
         self._file = file
         self._place = place
         self._splitter = ColumnSplitter()
         self._columns: dict[bytes, _Column] = {}
-        self._size = 0
         self.length = 0
         """Rows."""
 
@@ -47,7 +42,6 @@ class ColumnTable:
         async for chunk in chunks:
             await asyncio.to_thread(self._take, chunk)
         self._splitter.finish()
-        await asyncio.to_thread(self._file.flush)
         self._measure()
 
     @property
@@ -63,7 +57,7 @@ class ColumnTable:
     async def rows(self, *names: str, wanted: Callable[[int], bool] | None = None) -> AsyncGenerator[RawRecord, None]:
         """Each row as an object without its nulls and `--`; of some columns (none: all), of the wanted row numbers."""
         chosen = [name for name in self._columns if not names or _text(name) in names]
-        readers = [_lines(self._file.fileno(), self._columns[name]) for name in chosen]
+        readers = [_lines(self._file, self._columns[name]) for name in chosen]
         for start in range(0, self.length, ROWS_AT_ONCE):
             count = min(ROWS_AT_ONCE, self.length - start)
             for row in await asyncio.to_thread(self._block, chosen, readers, start, count, wanted):
@@ -94,28 +88,20 @@ class ColumnTable:
     def _take(self, chunk: bytes) -> None:
         lines: list[bytes] = []
         column: _Column | None = None
+        size = self._file.size
         for name, element in self._splitter.feed(chunk):
             if element is None:
                 # of a name used twice the last counts
-                column = self._columns[name] = _Column(self._size, self._size)
+                column = self._columns[name] = _Column(size, size)
                 continue
             if column is None:
                 column = self._columns[name]
             lines.append(element)
-            self._size += len(element) + 1
-            column.end = self._size
+            size += len(element) + 1
+            column.end = size
             column.count += 1
         if lines:
-            self._write(b"\n".join(lines) + b"\n")
-
-    def _write(self, data: bytes) -> None:
-        try:
-            disk = os.fstatvfs(self._file.fileno())
-            if disk.f_bavail * disk.f_frsize < _FREE_BYTES + len(data):
-                raise _no_space()
-            self._file.write(data)
-        except OSError:
-            raise _no_space() from None
+            self._file.append(b"\n".join(lines) + b"\n")
 
     def _measure(self) -> None:
         self.length = max((column.count for column in self._columns.values()), default=0)
@@ -129,26 +115,18 @@ class ColumnTable:
 
 
 @asynccontextmanager
-async def column_table(chunks: AsyncIterable[bytes], place: str) -> AsyncIterator[ColumnTable]:
-    """The answer as a table; its file has no name, so nobody else can open it and a crash deletes it."""
-    file = await asyncio.to_thread(_nameless_file)
-    try:
+async def column_table(chunks: AsyncIterable[bytes], place: str, spool: SpoolSpace) -> AsyncIterator[ColumnTable]:
+    """The answer as a table on disk."""
+    async with spool.file() as file:
         table = ColumnTable(file, place)
         await table.fill(chunks)
         yield table
-    finally:
-        with suppress(OSError):
-            file.close()
 
 
-def _nameless_file() -> IO[bytes]:
-    return tempfile.TemporaryFile(prefix="headrace-")
-
-
-def _lines(descriptor: int, column: _Column) -> Iterator[bytes]:
+def _lines(file: SpoolFile, column: _Column) -> Iterator[bytes]:
     at, rest = column.begin, b""
     while at < column.end:
-        block = os.pread(descriptor, min(_BLOCK, column.end - at), at)
+        block = file.read(at, min(_BLOCK, column.end - at))
         if not block:
             raise RetryableError("the spooled answer is gone")
         at += len(block)
@@ -158,10 +136,3 @@ def _lines(descriptor: int, column: _Column) -> Iterator[bytes]:
 
 def _text(name: bytes) -> str:
     return str(parse_json(name))
-
-
-def _no_space() -> RetryableError:
-    return RetryableError(
-        "the answer cannot be spooled to disk: too little space is free",
-        hint="Free some space in the temporary directory where the fetcher runs.",
-    )

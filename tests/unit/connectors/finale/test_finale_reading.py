@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from services.transformer.engine import compile_mapping
 from shared.clock import ManualClock
 from shared.connector_sdk.protocol import OnHeaders, Page, ReadRequest, Request, Response
+from shared.connector_sdk.spool import SpoolSpace
 from shared.connectors.finale.config import FinaleConfig, FinaleCredentials
 from shared.connectors.finale.filters import next_window, window_end
 from shared.connectors.finale.source import FinaleConnector
@@ -33,6 +34,7 @@ class FakeClient:
     def __init__(self, answers: dict[str, Any]) -> None:
         self._answers = answers
         self.requests: list[Request] = []
+        self.spool = SpoolSpace()
 
     async def send(self, request: Request) -> Response:
         return Response(200, {}, self._answer(request), request.url)
