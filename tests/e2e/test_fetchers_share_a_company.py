@@ -123,6 +123,11 @@ async def test_eight_fetchers_at_the_vendors_real_limits(tmp_path: Path, process
     ) as company:
         ended = await asyncio.gather(*(company.finish(each) for each in company.runs))
 
+    limits = company.state.limits
+    print(
+        f"{len(company.refused())} of {len(company.calls())} refused; at most {limits.realms.worst_window(MINUTE)} "
+        f"in a minute, {limits.apps.worst_window(SECOND)} in a second, {max(limits.max_in_flight.values())} at once"
+    )
     assert {status for status, _ in ended} == {"succeeded"}
     assert company.refused() == []
     assert company.state.limits.realms.worst_window(MINUTE) == limit
