@@ -103,7 +103,7 @@ class Core:
             plans = tuple(EntityPlan(entity, mode, None, stable) for entity in entities)
             mapping = EntityMapping(id_path="id", updated_at_path="changed" if timed else None)
             mappings = dict.fromkeys(entities, mapping)
-            await runs.start_run(conn, run_id, head.source_id, {}, mappings, plans)
+            await runs.start_run(conn, run_id, head.source_id, head.mode, {}, mappings, plans)
         return run_id
 
     async def running(

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from shared.connector_sdk.protocol import OnHeaders, Request, Response
+from shared.connector_sdk.spool import SpoolSpace
 from shared.contracts.messages import encode_json
 
 
@@ -15,6 +16,7 @@ class FakeClient:
         self._answers = answers
         self._piece = piece
         self.requests: list[Request] = []
+        self.spool = SpoolSpace()
 
     async def send(self, request: Request) -> Response:
         return Response(200, {}, self._answer(request), request.url)

@@ -1,17 +1,12 @@
 """Changing the shop's data over HTTP, for tests that drive it in another process."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
 import msgspec
 from aiohttp import web
 
-from sandboxes.behaviour.control import body_of, json_of
+from sandboxes.behaviour.control import attempt, body_of, fields_of, json_of
 from sandboxes.behaviour.server import CONTROL
-from sandboxes.data.documents import EntityName, decode
+from sandboxes.data.documents import EntityName
 from sandboxes.json_api.state import ENTITIES, JsonApiState
-
-_Result = TypeVar("_Result")
 
 
 class Edit(msgspec.Struct, forbid_unknown_fields=True):
@@ -48,16 +43,16 @@ def data_routes(state: JsonApiState) -> list[web.RouteDef]:
 
     async def edit(request: web.Request) -> web.Response:
         order = await body_of(request, Edit)
-        _attempt(lambda: state.edit(order.entity, order.id, **_fields(order.fields)))
+        attempt(lambda: state.edit(order.entity, order.id, **fields_of(order.fields)))
         return json_of({"ok": True})
 
     async def add(request: web.Request) -> web.Response:
         order = await body_of(request, Addition)
-        return json_of({"id": _attempt(lambda: state.add(order.entity, **_fields(order.fields)))})
+        return json_of({"id": attempt(lambda: state.add(order.entity, **fields_of(order.fields)))})
 
     async def remove(request: web.Request) -> web.Response:
         order = await body_of(request, Removal)
-        _attempt(lambda: state.remove(order.entity, order.id))
+        attempt(lambda: state.remove(order.entity, order.id))
         return json_of({"ok": True})
 
     async def change_percent(request: web.Request) -> web.Response:
@@ -77,19 +72,3 @@ def data_routes(state: JsonApiState) -> list[web.RouteDef]:
         web.post(f"{CONTROL}change-percent", change_percent),
         web.get(f"{CONTROL}records/{{entity}}", records),
     ]
-
-
-def _fields(raw: msgspec.Raw) -> dict[str, Any]:
-    fields = decode(bytes(raw))
-    if not isinstance(fields, dict):
-        raise web.HTTPBadRequest(text="fields is an object")
-    return fields
-
-
-def _attempt(change: Callable[[], _Result]) -> _Result:
-    try:
-        return change()
-    except KeyError:
-        raise web.HTTPNotFound(text="no such record") from None
-    except ValueError as error:
-        raise web.HTTPBadRequest(text=str(error)) from None

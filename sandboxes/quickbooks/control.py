@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from decimal import Decimal
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 from aiohttp import web
 
-from sandboxes.behaviour.control import body_of, json_of
+from sandboxes.behaviour.control import attempt, body_of, fields_of, json_of, rule_routes, window_of
 from sandboxes.behaviour.server import CONTROL
-from sandboxes.data.documents import decode, encode
+from sandboxes.data.documents import encode
 from sandboxes.quickbooks.entities import SPECS, EntityName
 from sandboxes.quickbooks.faults import ExchangeFault, VendorFault
 from sandboxes.quickbooks.shop import Size
@@ -19,8 +19,6 @@ from sandboxes.quickbooks.switches import Switches
 from sandboxes.quickbooks.tokens import DEFAULT_REALM, App
 from sandboxes.quickbooks.webhooks import WebhookTarget
 from sandboxes.quickbooks.wire import QuickBooksError
-
-_Result = TypeVar("_Result")
 
 
 class Edit(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -77,23 +75,13 @@ def _switch_routes(state: QuickBooksState) -> list[web.RouteDef]:
             raise web.HTTPBadRequest(text=str(error)) from None
         return json_of(state.switches)
 
-    async def set_faults(request: web.Request) -> web.Response:
-        state.faults.set(*await body_of(request, list[VendorFault]))
-        return json_of({"ok": True})
-
-    async def get_faults(_request: web.Request) -> web.Response:
-        return json_of([{"rule": rule, "hits": hits} for rule, hits in state.faults.hits()])
-
     async def move(request: web.Request) -> web.Response:
         order = await body_of(request, Move)
-        _attempt(lambda: state.clock.advance(order.seconds))
+        attempt(lambda: state.clock.advance(order.seconds))
         return json_of({"now": state.clock.wall()})
 
     async def limits(request: web.Request) -> web.Response:
-        try:
-            seconds = float(request.query.get("window", "60"))
-        except ValueError:
-            raise web.HTTPBadRequest(text="window is a number of seconds") from None
+        seconds = window_of(request)
         return json_of(
             {
                 "worst_of_realms": state.limits.realms.worst_window(seconds),
@@ -105,8 +93,7 @@ def _switch_routes(state: QuickBooksState) -> list[web.RouteDef]:
 
     return [
         web.post(f"{CONTROL}switches", set_switches),
-        web.post(f"{CONTROL}vendor-faults", set_faults),
-        web.get(f"{CONTROL}vendor-faults", get_faults),
+        *rule_routes("vendor-faults", state.faults, VendorFault),
         web.post(f"{CONTROL}clock", move),
         web.get(f"{CONTROL}windows", limits),
     ]
@@ -119,7 +106,7 @@ def _token_routes(state: QuickBooksState) -> list[web.RouteDef]:
 
     async def grant(request: web.Request) -> web.Response:
         order = await body_of(request, Connection)
-        reply = _attempt(lambda: state.grant(order.realm, order.client_id))
+        reply = attempt(lambda: state.grant(order.realm, order.client_id), QuickBooksError)
         return json_of({**reply, "realmId": order.realm})
 
     async def end(request: web.Request) -> web.Response:
@@ -152,14 +139,14 @@ def _data_routes(state: QuickBooksState) -> list[web.RouteDef]:
     async def add_company(request: web.Request) -> web.Response:
         order = await body_of(request, NewCompany)
         size = Size(order.items, order.vendors, order.orders)
-        _attempt(lambda: state.add_company(order.realm, order.name, size, order.seed, order.environment))
+        attempt(
+            lambda: state.add_company(order.realm, order.name, size, order.seed, order.environment), QuickBooksError
+        )
         return json_of({"ok": True})
 
     async def edit(request: web.Request) -> web.Response:
         order = await body_of(request, Edit)
-        fields = decode(bytes(order.fields))
-        if not isinstance(fields, dict):
-            raise web.HTTPBadRequest(text="fields is an object")
+        fields = fields_of(order.fields)
         kinds: dict[str, Callable[[], Any]] = {
             "create": lambda: {"id": state.create(order.entity, fields, order.realm)},
             "change": lambda: state.change(order.entity, order.id, fields, order.realm),
@@ -172,14 +159,14 @@ def _data_routes(state: QuickBooksState) -> list[web.RouteDef]:
         kind = kinds.get(request.match_info["kind"])
         if kind is None:
             raise web.HTTPNotFound(text=f"an edit is one of {', '.join(kinds)}")
-        return json_of(_attempt(kind) or {"ok": True})
+        return json_of(attempt(kind, QuickBooksError) or {"ok": True})
 
     async def records(request: web.Request) -> web.Response:
         name, realm = request.match_info["entity"], request.query.get("realm", DEFAULT_REALM)
         entity = next((known for known in SPECS if known == name), None)
         if entity is None:
             raise web.HTTPNotFound(text="no such entity")
-        return json_of(_attempt(lambda: state.records(entity, realm)))
+        return json_of(attempt(lambda: state.records(entity, realm), QuickBooksError))
 
     return [
         web.post(f"{CONTROL}companies", add_company),
@@ -206,12 +193,3 @@ def _webhook_routes(state: QuickBooksState) -> list[web.RouteDef]:
         web.post(f"{CONTROL}webhooks/deliver", deliver),
         web.get(f"{CONTROL}webhooks", deliveries),
     ]
-
-
-def _attempt(change: Callable[[], _Result]) -> _Result:
-    try:
-        return change()
-    except KeyError as error:
-        raise web.HTTPNotFound(text=f"there is no {error}") from None
-    except (ValueError, QuickBooksError) as error:
-        raise web.HTTPBadRequest(text=str(error)) from None

@@ -50,6 +50,10 @@ class Inspection:
         """How many sealed boxes are stored under each key's name. The schema is migrated."""
         return {row["kid"]: row["boxes"] for row in await self._connection.fetch(_SQL["boxes_by_kid"])}
 
+    async def tokens_by_kid(self) -> Mapping[str, int]:
+        """How many consents' tokens are stored under each key's name. The schema is migrated."""
+        return {row["kid"]: row["boxes"] for row in await self._connection.fetch(_SQL["tokens_by_kid"])}
+
     async def foreign_names(self, halves: Mapping[str, bytes]) -> list[str]:
         """Which of these names (with public halves) stand for other keys. The schema is migrated."""
         known = {row["kid"]: row["public_key"] for row in await self._connection.fetch(_SQL["halves"])}

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 from rich.console import Console
@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from services.cli.data_dir import DEFAULT_DATA_DIR, settings_of
 from services.cli.inspection import inspecting
 from services.cli.resealing import ROLE, Resealer, Resealing
+from services.cli.resealing_grants import GrantResealer, GrantResealing
 from services.cli.resealing_webhooks import WebhookResealing, reseal_webhook_secrets, webhook_keys
 from services.fetcher.settings import FetcherSettings
 from shared.clock import SystemClock
@@ -36,6 +37,23 @@ DataDirOption = Annotated[
     Path,
     typer.Option("--data-dir", help="Of an embedded Headrace: looked at when HEADRACE_DATABASE_URL is not set."),
 ]
+
+
+class _Stored(NamedTuple):
+    """Credentials, consents with tokens, webhook secrets by key's name; `foreign`: names that stand for other keys."""
+
+    boxes: Mapping[str, int]
+    tokens: Mapping[str, int]
+    foreign: list[str]
+    webhook_secrets: Mapping[str, int]
+
+
+class _Rotation(NamedTuple):
+    """What became of each kind."""
+
+    credentials: Resealing
+    tokens: GrantResealing
+    webhooks: WebhookResealing
 
 
 @app.command()
@@ -59,8 +77,9 @@ def generate(
 def check(*, data_dir: DataDirOption = DEFAULT_DATA_DIR, as_json: JsonOption = False) -> None:
     """What each key still holds, and whether HEADRACE_MASTER_KEYS opens all of it: exit code 0 only then."""
     ring, platform, _ = _settings(data_dir)
-    boxes, foreign, webhooks = asyncio.run(_stored(ring, platform))
-    unknown = sorted(set(boxes) - set(ring.kids))
+    stored = asyncio.run(_stored(ring, platform))
+    boxes, tokens, foreign, webhooks = stored.boxes, stored.tokens, stored.foreign, stored.webhook_secrets
+    unknown = sorted({*boxes, *tokens} - set(ring.kids))
     if as_json:
         document = {
             "ok": not unknown and not foreign,
@@ -68,12 +87,14 @@ def check(*, data_dir: DataDirOption = DEFAULT_DATA_DIR, as_json: JsonOption = F
             "keys": list(ring.kids),
             "foreign": foreign,
             "boxes": dict(boxes),
+            "oauth_tokens": dict(tokens),
             "webhook_secrets": dict(webhooks),
         }
         print(json.dumps(document))
     else:
         for kid in (*ring.kids, *unknown):
-            print(f"{kid}: {boxes.get(kid, 0)} sealed ({_role(kid, ring, foreign)})")
+            consents = f" and the tokens of {tokens[kid]} consents" if kid in tokens else ""
+            print(f"{kid}: {boxes.get(kid, 0)} sealed{consents} ({_role(kid, ring, foreign)})")
         for kid, count in webhooks.items():
             print(f"webhook key {kid}: {count} secrets")
     if foreign:
@@ -100,18 +121,20 @@ def rotate(
     data_dir: DataDirOption = DEFAULT_DATA_DIR,
     as_json: JsonOption = False,
 ) -> None:
-    """Seal all stored credentials anew under the first key of HEADRACE_MASTER_KEYS; exit code 0 when none is left.
+    """Seal everything stored anew under the first key of HEADRACE_MASTER_KEYS; exit code 0 when nothing is left.
 
     Everything may run meanwhile, once every fetcher has both keys. Safe to stop and to run again.
     """
     ring, platform, signing = _settings(data_dir)
-    done, webhooks = asyncio.run(_rotated(ring, signing, platform, erase_lost=erase_lost))
-    ok = not done.left and not webhooks.failed
+    rotation = asyncio.run(_rotated(ring, signing, platform, erase_lost=erase_lost))
+    done, tokens, webhooks = rotation.credentials, rotation.tokens, rotation.webhooks
+    ok = not done.left and not tokens.left and not webhooks.failed
     if as_json:
-        print(json.dumps({"ok": ok, **asdict(done), "webhook_secrets": asdict(webhooks)}, default=str))
+        document = {"ok": ok, **asdict(done), "oauth_tokens": asdict(tokens), "webhook_secrets": asdict(webhooks)}
+        print(json.dumps(document, default=str))
     else:
-        print(_summary(done, webhooks))
-    if done.newcomer and done.resealed:
+        print(_summary(rotation))
+    if done.newcomer and (done.resealed or tokens.resealed):
         sys.stderr.write(
             f"headrace: no fetcher has started with {done.current} yet; one that runs without it cannot open these.\n"
         )
@@ -133,7 +156,8 @@ def _role(kid: str, ring: KeyRing, foreign: list[str]) -> str:
     return "current" if kid == ring.current_kid else "older, still opens"
 
 
-def _summary(done: Resealing, webhooks: WebhookResealing) -> str:
+def _summary(rotation: _Rotation) -> str:
+    done, tokens, webhooks = rotation.credentials, rotation.tokens, rotation.webhooks
     lines = [f"{done.resealed} sealed anew under {done.current}"]
     if done.erased:
         lines.append(f"{done.erased} erased: no key opens them; their credentials must be entered again")
@@ -141,6 +165,12 @@ def _summary(done: Resealing, webhooks: WebhookResealing) -> str:
         lines.append(f"{done.changed_meanwhile} changed by their users meanwhile, and looked at again")
     lines += [f"source {each.source_id}, under {each.kid}: {each.reason}" for each in done.failed]
     lines += [f"{kid or 'no key'}: {boxes} sealed" for kid, boxes in done.keys.items()]
+    lines.append(f"the tokens of {tokens.resealed} consents sealed anew")
+    if tokens.erased:
+        lines.append(f"the tokens of {tokens.erased} consents erased: their sources may have to be connected again")
+    lines += [f"consent {each.consent}, under {each.kid}: {each.reason}" for each in tokens.failed]
+    if tokens.left and not tokens.failed:
+        lines.append("Tokens are still sealed under an older key: does every fetcher have the new one first?")
     lines.append(f"{webhooks.resealed} webhook secrets sealed anew")
     lines += [f"source {each}: no key opens its webhook secret; make a new one" for each in webhooks.failed]
     if done.left and not done.failed:
@@ -148,27 +178,29 @@ def _summary(done: Resealing, webhooks: WebhookResealing) -> str:
     return "\n".join(lines)
 
 
-async def _rotated(
-    ring: KeyRing, signing: SymmetricBox, platform: PlatformSettings, *, erase_lost: bool
-) -> tuple[Resealing, WebhookResealing]:
+async def _rotated(ring: KeyRing, signing: SymmetricBox, platform: PlatformSettings, *, erase_lost: bool) -> _Rotation:
     await _stored(ring, platform)  # refuses a database that is not up to date
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     dsn, schema = platform.require("database_url"), platform.schema_name
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("sealing anew", total=None)
         async with open_database(dsn, role=ROLE, schema=schema, application="headrace keys rotate", max_size=1) as db:
-            resealer = Resealer(db, ring, discover_specs(), erase_lost=erase_lost)
+            specs = discover_specs()
+            resealer = Resealer(db, ring, specs, erase_lost=erase_lost)
             done = await resealer.run(lambda done, total: progress.update(bar, completed=done, total=total))
-            return done, await reseal_webhook_secrets(db, signing)
+            bar = progress.add_task("tokens of consents", total=None)
+            consents = GrantResealer(db, ring, specs, erase_lost=erase_lost)
+            tokens = await consents.run(lambda done, total: progress.update(bar, completed=done, total=total))
+            return _Rotation(done, tokens, await reseal_webhook_secrets(db, signing))
 
 
-async def _stored(ring: KeyRing, platform: PlatformSettings) -> tuple[Mapping[str, int], list[str], Mapping[str, int]]:
-    """Boxes by key's name, names of the ring that stand for other keys, webhook secrets by key's name."""
+async def _stored(ring: KeyRing, platform: PlatformSettings) -> _Stored:
     async with inspecting(platform) as database:
         if await database.pending():
             raise StartupError("The database is not up to date", hint="Run `headrace migrate`.")
-        return (
+        return _Stored(
             await database.boxes_by_kid(),
+            await database.tokens_by_kid(),
             await database.foreign_names(ring.public().halves),
             await database.webhook_secrets_by_kid(),
         )

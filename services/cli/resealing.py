@@ -84,7 +84,7 @@ class Resealer:
             if not await self._pass(done, on_progress, total):
                 break
         async with self._db.transaction() as conn:
-            done.keys = await kids_in_use(conn)
+            done.keys = {kid: used.boxes for kid, used in (await kids_in_use(conn)).items() if used.boxes}
         return done
 
     async def _begin(self, done: Resealing) -> int:

@@ -12,7 +12,9 @@ from services.fetcher.probing import ProbeHandler, ProbeHooks
 from services.fetcher.purging import EVERY_SECONDS, Purger
 from services.fetcher.sampling import SampleHandler
 from services.fetcher.settings import FetcherSettings
+from services.fetcher.spool_check import SpoolCheck
 from shared.connector_sdk.registry import Registry, discover
+from shared.connector_sdk.spool import SpoolSpace
 from shared.connector_sdk.token_keeper import TokenKeeper
 from shared.contracts.messages import ConsentRequested, LimitsRequested, SampleRequested
 from shared.coordination.gate import SlotGate
@@ -55,13 +57,14 @@ def build(settings: FetcherSettings, resources: Resources, registry: Registry | 
     answers = None
     if settings.cache_megabytes:
         answers = KeptAnswers(cache, clock, lambda event: resources.metrics.cache_events.labels(event).inc())
-    opener = SourceOpener(registry, ring, resources.secrets, http, gate, db, keeper, meter, answers)
+    space = SpoolSpace(settings.spool_dir)
+    opener = SourceOpener(registry, ring, resources.secrets, http, gate, db, keeper, space, meter, answers)
     hooks, observer = FetcherHooks(db, bus), ServiceObserver(resources)
     workers = settings.fetch_workers
     return ConsumerService(
         "fetcher",
         resources,
-        enter=(KeyCheck(db, ring, registry), http),
+        enter=(KeyCheck(db, ring, registry), SpoolCheck(space, clock), http),
         loops=(every(EVERY_SECONDS, Purger(db, cache).purge, clock),),
         consumers=(
             Consumer(
@@ -69,7 +72,7 @@ def build(settings: FetcherSettings, resources: Resources, registry: Registry | 
                 workers=2, prefetch=4, hooks=hooks, clock=clock, observer=observer,
             ),
             Consumer(
-                bus, "fetch", PageHandler(db, bus, opener, clock, settings.spool_dir).on_fetch_page,
+                bus, "fetch", PageHandler(db, bus, opener, clock, space).on_fetch_page,
                 workers=workers, prefetch=workers, hooks=hooks, clock=clock, observer=observer,
             ),
             Consumer(

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Self
 
+from services.fetcher.month_meter import Meter
 from shared.connector_sdk.spec import RateLimit
 from shared.coordination.gate import Grant, SlotGate
 from shared.coordination.ports import Budget, Window
@@ -65,6 +66,7 @@ class StepBudget:
         slot: str | None,
         *,
         uses_cache: bool,
+        meter: Meter | None,
     ) -> None:
         """`calls`: of the whole step, by limit class. `slot`: what a ParkError carried, as `class=slot`."""
         self.uses_cache = uses_cache
@@ -74,6 +76,7 @@ class StepBudget:
         self._cost = calls
         self._slot = slot
         self._grants: dict[str, Grant] = {}
+        self._meter = meter
         self._calls: dict[str, AsyncExitStack] = {}
         self._reserved = False
         self._stack = AsyncExitStack()
@@ -117,9 +120,10 @@ class StepBudget:
         else:
             await self._begin(limit_classes[0])
         scopes = [self._budgets[name].scope for name in limit_classes if self._budgets[name].windows]
-        if scopes:
-            # The limiter asks for these when Redis has forgotten: a call is remembered before it is sent.
-            async with self._db.transaction() as conn:
+        if scopes or self._meter:
+            # The limiter asks for these when Redis has forgotten: a call is remembered before it is sent. So is a read
+            # that the vendor counts by the month: what a crash falsifies is one too many, never one too few.
+            async with self._meter.counting(self._db) if self._meter else self._db.transaction() as conn:
                 for scope in scopes:
                     await upstream_calls.add_calls(conn, scope, 1)
 
@@ -193,12 +197,13 @@ async def step_budget(
     slot: str | None,
     *,
     use: CacheUse = "never",
+    meter: Meter | None = None,
 ) -> AsyncIterator[StepBudget | SpentBudget]:
     """Reserve all calls of a step before it starts, but for one that may find all its answers in the cache (`first`).
 
     Where the step would have to wait, one that may then use the cache (`stand_in`) starts nevertheless.
     """
-    async with StepBudget(gate, db, budgets, calls, slot, uses_cache=use == "first") as budget:
+    async with StepBudget(gate, db, budgets, calls, slot, uses_cache=use == "first", meter=meter) as budget:
         parked: ParkError | None = None
         if use != "first":
             try:

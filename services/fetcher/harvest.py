@@ -1,5 +1,6 @@
 """What one step read, in batches: of a page in memory, or of a spooled read on disk."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
@@ -30,6 +31,11 @@ class Harvest(Protocol):
     @property
     def page(self) -> FetchedPage: ...
 
+    @property
+    def missing(self) -> int:
+        """Ids that were asked for, not found, and are left alone."""
+        ...
+
     async def batch(self, number: int) -> Batch: ...
 
     def forget_deletions(self) -> None:
@@ -40,9 +46,10 @@ class Harvest(Protocol):
 class PageHarvest:
     """A page that is in memory anyway."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, missing: int = 0) -> None:
         """Raises DataError when one record alone is larger than a message may be."""
         self._page = page
+        self.missing = missing
         self._batches = cut(page.records, page.bytes)
         self._rejects = [reject_of(bad) for bad in page.rejects]
         records = len(page.records) + len(self._rejects)
@@ -55,6 +62,12 @@ class PageHarvest:
         if number:
             return Batch(list(self._batches[number]), [])
         return Batch(list(self._batches[0]), self._rejects, list(self._page.deletions), self._page.changed_until)
+
+
+def believed(page: Page, deleted: Collection[str]) -> Page:
+    """A page of single ids without the deletions that nobody spoke of: of an id that is `deleted`, not being there is
+    the proof. Of any other it is doubt (a wrong address answers 404 to everything), and a read of all decides."""
+    return replace(page, deletions=tuple(one for one in page.deletions if one in deleted))
 
 
 def reject_of(bad: BadRecord) -> RecordReject:

@@ -29,7 +29,7 @@ class KeyCheck:
                 raise _other_bytes(claimed.foreign)
             in_use = await kids_in_use(conn)
             if lost := sorted(set(in_use) - {"", *self._ring.kids}):
-                boxes = sum(in_use[kid] for kid in lost)
+                boxes = sum(in_use[kid].all for kid in lost)
                 raise StartupError(
                     f"{MASTER_SETTING} lacks {', '.join(lost)}, under which {boxes} stored credentials are sealed",
                     hint="Put the old key back at the end of the list. If it is lost, `headrace keys rotate "

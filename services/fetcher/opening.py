@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.fetcher.budget import SpentBudget, StepBudget, budgets_of, step_budget
 from services.fetcher.metering import CallMeter
+from services.fetcher.month_meter import meter_of
 from shared.clock import Clock
 from shared.connector_sdk.access import Access, TokenAccess
 from shared.connector_sdk.caching import CacheEvent, StepCache
@@ -20,6 +21,7 @@ from shared.connector_sdk.oauth import OAuthCredentials, OAuthGrant, reconnect_h
 from shared.connector_sdk.protocol import Connector, OnHeaders, Request, Response, Source, UnevenSource
 from shared.connector_sdk.registry import Registry
 from shared.connector_sdk.spec import ConnectorSpec, RateLimit
+from shared.connector_sdk.spool import SpoolSpace
 from shared.connector_sdk.token_endpoint import redeem
 from shared.connector_sdk.token_keeper import TokenKeeper
 from shared.contracts.ids import Entity, SourceId
@@ -56,6 +58,11 @@ class NoCalls:
         """Refuse."""
         await self.send(request)
         yield b""
+
+    @property
+    def spool(self) -> SpoolSpace:
+        """Refuse."""
+        raise AssertionError("planning must not read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +104,7 @@ class SourceOpener:
         gate: SlotGate,
         db: Database,
         keeper: TokenKeeper,
+        spool: SpoolSpace,
         meter: CallMeter,
         answers: KeptAnswers | None,
     ) -> None:
@@ -109,6 +117,7 @@ class SourceOpener:
         self._gate = gate
         self._db = db
         self._keeper = keeper
+        self._spool = spool
         self._meter = meter
         self._answers = answers
 
@@ -155,11 +164,12 @@ class SourceOpener:
                 calls = _calls(connector.open(sealed.config, NoCalls()), entity, cursor)
             rule = None if self._answers is None else sealed.cache
             use = "never" if rule is None else rule.use
-            async with step_budget(self._gate, self._db, budgets, calls, slot, use=use) as budget:
+            meter = meter_of(connector.spec, sealed, account)
+            async with step_budget(self._gate, self._db, budgets, calls, slot, use=use, meter=meter) as budget:
                 with access as secrets:
                     http = self._http.watched(self._meter.of(sealed.source_type))
                     cache = self._cache(sealed, rule, fingerprint, budget)
-                    client = MeteredClient(http, secrets, budget, cache)
+                    client = MeteredClient(http, secrets, budget, cache, spool=self._spool)
                     yield OpenSource(connector.open(sealed.config, client), client)
 
     async def redeem(self, code: SealedCode) -> SealedCredentials:

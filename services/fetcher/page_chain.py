@@ -2,19 +2,19 @@
 
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import assert_never
 
 import structlog
 
 from services.fetcher.alive import AbandonedError, Life, kept_alive
-from services.fetcher.harvest import Batch, Harvest, PageHarvest
+from services.fetcher.harvest import Batch, Harvest, PageHarvest, believed
 from services.fetcher.opening import OpenSource, SourceOpener
 from services.fetcher.patience import publish_patiently
 from services.fetcher.spooling import SpoolLimits, spooled
 from shared.clock import Clock
 from shared.connector_sdk.metered import MeteredClient
 from shared.connector_sdk.protocol import ReadRequest, Source, WholeReadNeededError
+from shared.connector_sdk.spool import SpoolSpace
 from shared.contracts.messages import FetchPage, PageFetched, decode, encode
 from shared.errors import PlatformAwayError, PoisonMessageError
 from shared.messaging.ports import Bus, Message
@@ -38,14 +38,14 @@ class PageHandler:
         bus: Bus,
         opener: SourceOpener,
         clock: Clock,
-        spool_directory: Path | None = None,
+        spool_space: SpoolSpace,
         spool_limits: SpoolLimits | None = None,
     ) -> None:
         self._db = db
         self._bus = bus
         self._opener = opener
         self._clock = clock
-        self._spool_directory = spool_directory
+        self._spool_space = spool_space
         self._spool_limits = spool_limits
 
     async def on_fetch_page(self, message: Message) -> None:
@@ -74,8 +74,7 @@ class PageHandler:
             async with AsyncExitStack() as kept, kept_alive(self._db, due, self._clock) as life:
                 async with self._opener.open(sealed, due.entity, cursor=due.cursor, slot=due.slot) as opened:
                     try:
-                        request = ReadRequest(due.entity, verdict.since, verdict.targets)
-                        harvest = await self._read(opened.source, due, request, life, kept)
+                        harvest = await self._read(opened.source, due, verdict, life, kept)
                         await opened.client.keep()
                     except WholeReadNeededError:
                         await self._count_calls(run, due, opened)
@@ -90,16 +89,21 @@ class PageHandler:
         except AbandonedError:
             _log.info("step abandoned: the run has ended", page=due.page_no)
 
-    async def _read(
-        self, source: Source, due: FetchPage, request: ReadRequest, life: Life, kept: AsyncExitStack
-    ) -> Harvest:
-        match "pages" if request.ids is not None else source.shape(due.entity):
+    async def _read(self, source: Source, due: FetchPage, verdict: Fetch, life: Life, kept: AsyncExitStack) -> Harvest:
+        request = ReadRequest(due.entity, verdict.since, verdict.targets)
+        if request.ids is not None:
+            found = await source.read_page(request, due.cursor)
+            page = believed(found, verdict.targets_deleted)
+            if missing := len(found.deletions) - len(page.deletions):
+                _log.warning("ids not found are left to the next sweep", entity=due.entity, missing=missing)
+            return PageHarvest(page, missing)
+        match source.shape(due.entity):
             case "pages":
                 return PageHarvest(await source.read_page(request, due.cursor))
             case "spool":
                 records = source.read_all(request)
                 return await kept.enter_async_context(
-                    spooled(records, life, directory=self._spool_directory, limits=self._spool_limits)
+                    spooled(records, life, space=self._spool_space, limits=self._spool_limits)
                 )
             case never:
                 assert_never(never)
@@ -110,6 +114,8 @@ class PageHandler:
         page = replace(harvest.page, bytes=client.bytes_read)
         async with self._db.for_run(due.run_id) as (conn, _):
             outcome = await pages.record(conn, run.user_id, due, page, verdict)
+            if harvest.missing and isinstance(outcome, Recorded):
+                await pages.note_missing(conn, due, outcome.epoch, harvest.missing)
             await runs.count_calls(conn, due.run_id, due.entity, client.calls, client.hits)
             await sealed_sources.count_requests(conn, run.source_id, client.calls)
         if isinstance(outcome, FollowUp):

@@ -1,25 +1,23 @@
 """On RunRequested: start the run, freeze what it reads with, and send each entity's first page on its way."""
 
-from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from services.fetcher.opening import SourceOpener
 from shared.clock import Clock
+from shared.connector_sdk.spec import ConnectorSpec
 from shared.contracts.ids import Entity
 from shared.contracts.mapping import EntityMapping, FieldMappings
 from shared.contracts.messages import FetchPage, RunChanged, RunRequested, decode, encode
-from shared.contracts.schedule import parse_period
 from shared.errors import ConfigurationError, MappingError, PoisonMessageError
 from shared.messaging.ports import Bus, Message
 from shared.storage import runs, webhooks
 from shared.storage.database import Connection, Database
 from shared.storage.rows import RunHead
 
-OVERLAP = timedelta(minutes=5)
-"""An incremental read starts this much before the newest change seen: vendors' clocks and commits are not in step."""
-
+_log = structlog.get_logger()
 _mappings = TypeAdapter(FieldMappings)
 
 
@@ -64,7 +62,7 @@ class PlanHandler:
         spec = self._opener.connector(source.source_type).spec
         described = self._opener.unconnected(source.source_type, source.config)
         rules = _rules(source.field_mappings)
-        offered = spec.entities(source.config)
+        offered, sweeps = spec.entities(source.config), self._sweeps(spec, source)
         mappings: dict[Entity, EntityMapping] = {}
         plans: list[runs.EntityPlan] = []
         entities = await runs.entities_of(conn, head.id)
@@ -77,13 +75,14 @@ class PlanHandler:
             mappings[entity] = mapping.model_copy(update={"version": source.mapping_version})
             cursor = source.cursors.get(entity)
             claim = claims.get(entity)
-            targets = claim.ids if claim is not None and await self._targeted(conn, head, source, entity) else None
+            by_id = entity not in sweeps and await self._targeted(conn, head, source, entity)
+            targets = claim.ids if claim is not None and by_id else None
             incremental = (
                 targets is None
                 and head.mode == "incremental"
                 and cursor is not None
                 and spec.supports_incremental(source.config, entity)
-                and not self._sweep_due(source.full_sync_every, cursor["last_full_at"])
+                and entity not in sweeps
                 # What is gone does not show among the changes: only a read of all tells.
                 and not (claim is not None and claim.deletes)
             )
@@ -91,12 +90,34 @@ class PlanHandler:
                 runs.EntityPlan(
                     entity=entity,
                     mode="full" if targets is None and not incremental else "incremental",
-                    since=cursor["changed_until"] - OVERLAP if incremental and cursor is not None else None,
+                    since=cursor["changed_until"] - spec.sync_rules.overlap if incremental and cursor else None,
                     stable_paging=described.stable_paging(entity),
                     targets=targets,
+                    targets_deleted=claim.deleted if claim is not None and targets is not None else (),
                 )
             )
-        await runs.start_run(conn, head.id, head.source_id, source.config, mappings, tuple(plans))
+        swept = {entity: sweeps[entity] for entity in entities if entity in sweeps}
+        if swept and head.mode == "incremental":
+            _log.info("entities are read in full", reasons=swept)
+        # Of a run that is a sweep as a whole, its mode says so; of one that is partly, the modes of its entities.
+        full = head.mode == "full" or bool(swept and all(plan.mode == "full" for plan in plans))
+        await runs.start_run(
+            conn, head.id, head.source_id, "full" if full else "incremental", source.config, mappings, tuple(plans)
+        )
+
+    def _sweeps(self, spec: ConnectorSpec, source: runs.PlanSource) -> dict[Entity, str]:
+        """Entities that must be read in full now, and why. One that was never read is so in any case."""
+        found: dict[Entity, str] = {}
+        for entity, cursor in source.cursors.items():
+            reason = spec.sync_rules.sweep_reason(
+                every=source.full_sync_every,
+                read_at=cursor["read_at"] or cursor["changed_until"],
+                last_full_at=cursor["last_full_at"],
+                now=self._clock.now(),
+            )
+            if reason is not None:
+                found[entity] = reason
+        return found
 
     async def _targeted(self, conn: Connection, head: RunHead, source: runs.PlanSource, entity: Entity) -> bool:
         """Whether single ids may be read instead of the entity, whose first read is of all."""
@@ -104,14 +125,8 @@ class PlanHandler:
         if not head.targeted or not spec.supports_by_id(source.config, entity):
             return False
         if spec.supports_incremental(source.config, entity):
-            cursor = source.cursors.get(entity)
-            return cursor is not None and not self._sweep_due(source.full_sync_every, cursor["last_full_at"])
+            return entity in source.cursors
         return await runs.was_read(conn, head.source_id, entity)
-
-    def _sweep_due(self, every: str | None, last_full_at: datetime | None) -> bool:
-        if every is None:
-            return False
-        return last_full_at is None or last_full_at + parse_period(every) <= self._clock.now()
 
 
 def _rules(field_mappings: dict[str, Any]) -> FieldMappings:

@@ -1,15 +1,11 @@
 """A read without pages: spooled to disk, hashed and cut into batches before the first of them is sent."""
 
 import asyncio
-import errno
 import hashlib
-import os
-import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, cast
+from typing import cast
 
 import msgspec
 
@@ -17,9 +13,10 @@ from services.fetcher.alive import Life
 from services.fetcher.batching import HARD_BYTES, MAX_BYTES, MAX_ROWS
 from services.fetcher.harvest import RAW_CHARS, Batch
 from shared.connector_sdk.protocol import BadRecord
+from shared.connector_sdk.spool import SpoolFile, SpoolSpace
 from shared.contracts.messages import RawRecord, decode_json, encode_json
 from shared.contracts.records import RecordReject
-from shared.errors import DataError, RetryableError, UnavailableError
+from shared.errors import DataError, UnavailableError
 from shared.storage.pages import FetchedPage
 
 _RECORD_START = b"{"
@@ -29,10 +26,6 @@ _RECORD_START = b"{"
 class SpoolLimits:
     """What one spooled read may take."""
 
-    max_bytes: int = 4 * 1024 * 1024 * 1024
-    """Of records as JSON lines on disk."""
-    free_bytes: int = 512 * 1024 * 1024
-    """Left free on that disk for everybody else."""
     read_seconds: float = 20 * 60.0
     """For the vendor's answer. RabbitMQ takes a message away after 30 minutes; the rest is for publishing."""
     batch_rows: int = MAX_ROWS
@@ -41,19 +34,21 @@ class SpoolLimits:
 class Spool:
     """A whole read on disk: one JSON text per line, an object for a record and an array for a reject."""
 
-    def __init__(self, file: IO[bytes], limits: SpoolLimits) -> None:
+    def __init__(self, file: SpoolFile, limits: SpoolLimits) -> None:
         self._file = file
         self._limits = limits
         self._ends: list[int] = []
         """Where each batch ends in the file."""
         self._digest = hashlib.sha256()
-        self._size = 0
         self._records = 0
+
+    missing = 0
+    """A whole read asks for no ids."""
 
     @property
     def page(self) -> FetchedPage:
         """One page, the last; its bytes are those on disk. Equal reads have equal digests and equal batches."""
-        return FetchedPage(None, self._records, len(self._ends), self._size, self._digest.hexdigest())
+        return FetchedPage(None, self._records, len(self._ends), self._file.size, self._digest.hexdigest())
 
     async def fill(self, records: AsyncIterator[RawRecord | BadRecord], life: Life) -> None:
         """Take the whole read. Raises what the source raises, DataError above a limit, RetryableError for a full
@@ -82,7 +77,7 @@ class Spool:
 
     async def batch(self, number: int) -> Batch:
         start = self._ends[number - 1] if number else 0
-        data = await asyncio.to_thread(self._read, start, self._ends[number])
+        data = await asyncio.to_thread(self._file.read, start, self._ends[number] - start)
         records, rejects = [], []
         for line in data.splitlines():
             if line.startswith(_RECORD_START):
@@ -98,29 +93,10 @@ class Spool:
         await asyncio.to_thread(self._append, b"".join(lines))
 
     def _append(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size > self._limits.max_bytes:
-            raise DataError(
-                f"the answer holds more than {self._limits.max_bytes:,} bytes of records",
-                hint="Ask the source for fewer rows or columns.",
-            )
-        try:
-            disk = os.fstatvfs(self._file.fileno())
-            fits = disk.f_bavail * disk.f_frsize >= self._limits.free_bytes + len(data)
-            if fits:
-                self._file.write(data)
-                self._file.flush()
-        except OSError as error:
-            raise _no_space(errno.errorcode.get(error.errno or 0, "unknown error")) from error
-        if not fits:
-            raise _no_space(f"less than {self._limits.free_bytes:,} bytes are free")
+        self._file.append(data)
         self._digest.update(data)
         self._digest.update(b"\0")  # where batches end is a part of what must be equal
-        self._ends.append(self._size)
-
-    def _read(self, start: int, end: int) -> bytes:
-        self._file.seek(start)
-        return self._file.read(end - start)
+        self._ends.append(self._file.size)
 
 
 @asynccontextmanager
@@ -128,32 +104,16 @@ async def spooled(
     records: AsyncIterator[RawRecord | BadRecord],
     life: Life,
     *,
-    directory: Path | None = None,
+    space: SpoolSpace,
     limits: SpoolLimits | None = None,
 ) -> AsyncIterator[Spool]:
-    """The whole read as a file that has no name: nobody else can open it, and even a crash deletes it."""
+    """The whole read, on disk."""
     async with AsyncExitStack() as kept:
         if isinstance(records, AsyncGenerator):
             kept.push_async_callback(records.aclose)  # hangs up, when the read ends early
-        file = await asyncio.to_thread(_nameless_file, directory)
-        kept.callback(_close, file)
-        spool = Spool(file, limits or SpoolLimits())
+        spool = Spool(await kept.enter_async_context(space.file()), limits or SpoolLimits())
         await spool.fill(records, life)
         yield spool
-
-
-def _nameless_file(directory: Path | None) -> IO[bytes]:
-    return tempfile.TemporaryFile(dir=directory, prefix="headrace-")
-
-
-def _close(file: IO[bytes]) -> None:
-    with suppress(OSError):  # a full disk refuses what is still buffered, which nobody wants any more
-        file.close()
-
-
-def _no_space(why: str) -> RetryableError:
-    hint = "Free some space where the fetcher runs, or set HEADRACE_SPOOL_DIR."
-    return RetryableError(f"the answer cannot be spooled to disk: {why}", hint=hint)
 
 
 def _line(record: RawRecord | BadRecord) -> bytes:

@@ -68,7 +68,7 @@ PeriodText = Annotated[
     str,
     StringConstraints(max_length=20),
     AfterValidator(_period),
-    Field(description="How often a full read replaces an incremental one: 24h, 7d, 2w."),
+    Field(description="How often a full read replaces an incremental one: 24h, 7d, 2w. Null: as the catalogue says."),
 ]
 CacheSeconds = Annotated[int, Field(ge=0, le=MAX_CACHE_SECONDS)]
 EntityChoice = Annotated[list[Entity], Field(min_length=1, max_length=3)]
@@ -159,6 +159,22 @@ class ExternalRuns(BaseModel):
     runs: list[SourceRun]
 
 
+class SyncRulesView(BaseModel):
+    """When an incremental run reads in full (a sweep, with delete detection), and how far it overlaps otherwise."""
+
+    overlap_seconds: int
+    max_cursor_age_seconds: int | None = Field(description="What was not read for longer is swept.")
+    full_sync_every: str | None = Field(description="A sweep is due so often, unless the source says it otherwise.")
+    realtime_sync_seconds: int = Field(description="What webhooks missed is looked for so often with `realtime`.")
+
+
+class ReadMeterView(BaseModel):
+    """Reads that the vendor counts by the calendar month of `zone`, and how many it allows."""
+
+    per_month: int
+    zone: str
+
+
 class ConnectorView(BaseModel):
     """One entry of the catalogue."""
 
@@ -170,6 +186,8 @@ class ConnectorView(BaseModel):
     sync_modes: list[SyncMode]
     supports_realtime: bool
     rate_limits: dict[str, dict[str, int]]
+    sync_rules: SyncRulesView
+    read_meter: ReadMeterView | None
     default_mappings: JsonObject
 
 

@@ -8,6 +8,7 @@ from shared.connector_sdk.access import Access, FixedAccess
 from shared.connector_sdk.caching import MAX_BODY_BYTES, Known, StepCache
 from shared.connector_sdk.credentials import Secrets
 from shared.connector_sdk.protocol import OnHeaders, Request, Response
+from shared.connector_sdk.spool import SpoolSpace
 from shared.contracts.messages import encode_json
 from shared.errors import RateLimitedError
 from shared.http.client import BeforeCall, HttpAnswer, HttpClient, HttpStream
@@ -37,12 +38,20 @@ class MeteredClient:
     """`shared.connector_sdk.protocol.Client` over the real network, for one step of one source."""
 
     def __init__(
-        self, http: HttpClient, secrets: Secrets | Access, budget: Budget, cache: StepCache | None = None
+        self,
+        http: HttpClient,
+        secrets: Secrets | Access,
+        budget: Budget,
+        cache: StepCache | None = None,
+        *,
+        spool: SpoolSpace | None = None,
     ) -> None:
+        """`spool` None: the system's place for temporary files."""
         self._http = http
         self._access = FixedAccess(secrets) if isinstance(secrets, Secrets) else secrets
         self._budget = budget
         self._cache = cache
+        self.spool = spool or SpoolSpace()
         self.calls = 0
         """Calls made so far, redirects included: what the vendor counted."""
         self.hits = 0

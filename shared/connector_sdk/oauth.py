@@ -7,7 +7,8 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
-from shared.contracts.ids import UserId
+from shared.contracts.ids import SourceId, UserId
+from shared.sealing.boxes import Context
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,10 @@ class OAuthGrant:
     origins: tuple[str, ...]
     """Where its tokens may be sent: what their sealed box is bound to."""
 
+    def context(self) -> Context:
+        """Of the box of its tokens."""
+        return tokens_context(self.user_id, self.id, self.origins)
+
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
@@ -69,6 +74,11 @@ class TokenReply:
     """None: the one that was shown stays good."""
     life: float
     refresh_life: float | None
+
+
+def tokens_context(user_id: UserId, grant_id: UUID, origins: tuple[str, ...]) -> Context:
+    """A box of tokens belongs to the consent, not to one of the sources that use it."""
+    return Context(user_id, SourceId(grant_id), origins)
 
 
 def reconnect_hint(title: str, since: datetime | None = None) -> str:

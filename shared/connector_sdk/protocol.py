@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from shared.connector_sdk.spec import ConnectorSpec
+from shared.connector_sdk.spool import SpoolSpace
 from shared.contracts.ids import Entity
 from shared.contracts.messages import Cursor, RawRecord
 from shared.errors import HeadraceError
@@ -58,6 +59,11 @@ OnHeaders = Callable[[Mapping[str, str]], None]
 
 class Client(Protocol):
     """The only way out: adds credentials, spends the budget, guards the address, turns bad statuses into our errors."""
+
+    @property
+    def spool(self) -> SpoolSpace:
+        """Where to keep an answer that has to be whole before it can be read, and does not fit into memory."""
+        ...
 
     async def send(self, request: Request) -> Response:
         """Raises AuthenticationError, RateLimitedError, UnavailableError, UnusableBodyError, DataError, ParkError."""

@@ -44,7 +44,9 @@ from shared.connector_sdk.protocol import (
     Source,
 )
 from shared.connector_sdk.secret_names import carries_secret
-from shared.connector_sdk.spec import ConnectorSpec, RateLimit, SyncMode
+from shared.connector_sdk.spec import ConnectorSpec, RateLimit, ReadMeter, SyncMode
+from shared.connector_sdk.spool import SpoolFile, SpoolSpace
+from shared.connector_sdk.sync_rules import SyncRules
 from shared.connector_sdk.text_body import TextBody
 from shared.contracts.ids import ENTITIES, Entity
 from shared.contracts.mapping import EntityMapping, FieldMappings, FieldRule
@@ -98,6 +100,7 @@ __all__ = [
     "RateLimit",
     "RateLimitedError",
     "RawRecord",
+    "ReadMeter",
     "ReadRequest",
     "Request",
     "Response",
@@ -105,7 +108,10 @@ __all__ = [
     "Secrets",
     "Shape",
     "Source",
+    "SpoolFile",
+    "SpoolSpace",
     "SyncMode",
+    "SyncRules",
     "Target",
     "TextBody",
     "UnavailableError",

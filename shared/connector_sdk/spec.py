@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from shared.connector_sdk.oauth import OAuthApp
+from shared.connector_sdk.sync_rules import SyncRules
 from shared.contracts.ids import Entity
 from shared.contracts.mapping import EntityMapping, FieldMappings
 
@@ -22,6 +23,18 @@ class RateLimit(BaseModel):
     per_minute: int | None = Field(default=None, ge=1, le=600_000)
     per_hour: int | None = Field(default=None, ge=1, le=36_000_000)
     concurrency: int | None = Field(default=None, ge=1, le=100)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMeter:
+    """Reads that a vendor counts by the calendar month. Each call of a connector that has one counts, repeats too."""
+
+    per_month: int
+    """The allowance; beyond it the vendor refuses."""
+    zone: str
+    """IANA zone in which the month turns."""
+    pool: Callable[[Mapping[str, Any]], str]
+    """Whose allowance a validated config spends: all accounts with the same name share it."""
 
 
 def _never(config: Mapping[str, Any], entity: Entity) -> bool:  # noqa: ARG001 - the field's signature
@@ -55,6 +68,10 @@ class ConnectorSpec:
     """Whether this config can read an entity from a point in time on."""
     supports_by_id: Callable[[Mapping[str, Any], Entity], bool] = _never
     """Whether this config can read single records by their external ids (`ReadRequest.ids`), as webhooks ask for."""
+    sync_rules: SyncRules = SyncRules()  # noqa: RUF009 - frozen
+    """How far an incremental read overlaps, and when a full one takes its place."""
+    read_meter: ReadMeter | None = None
+    """Where the vendor counts reads by the month."""
     vendor_origins: frozenset[str] | None = None
     """A vendor's own origins: credentials go elsewhere only where the operator lists it (HEADRACE_EGRESS_ALLOW).
     None: the user names the origins, as generic connectors do."""

@@ -29,10 +29,8 @@ from shared.connector_sdk.token_endpoint import (
     NoAnswerError,
     refresh,
 )
-from shared.contracts.ids import SourceId
 from shared.errors import AuthenticationError, HeadraceError, PlatformAwayError, RetryableError
 from shared.observability.secrets import SecretRegistry
-from shared.sealing.boxes import Context
 from shared.sealing.keyring import KeyRing
 from shared.storage import oauth_grants
 from shared.storage.database import Connection, Database
@@ -103,7 +101,7 @@ class TokenKeeper:
         async with self._db.for_tenant(grant.user_id) as conn:
             row = await oauth_grants.read(conn, grant.id, grant.used_by)
             if row is not None and not row.known:
-                await oauth_grants.ensure(conn, grant.id, grant.user_id, grant.used_by)
+                await oauth_grants.ensure(conn, grant.id, grant.user_id, grant.used_by, grant.origins)
         present = self._present(grant, row, refused)
         if present is not None and row is not None and row.remaining > row.life * (1 - _DUE_AT):
             return present
@@ -151,7 +149,7 @@ class TokenKeeper:
     async def _begin(self, grant: OAuthGrant, refused: AccessToken | None) -> AccessToken | _Begun | float:
         """Step 1: a token that came meanwhile, an attempt that is ours now, or seconds until one may be begun."""
         async with self._db.for_tenant(grant.user_id) as conn:
-            await oauth_grants.ensure(conn, grant.id, grant.user_id, grant.used_by)
+            await oauth_grants.ensure(conn, grant.id, grant.user_id, grant.used_by, grant.origins)
             row = await oauth_grants.lock(conn, grant.id, grant.used_by)
             assert row is not None
             present = self._present(grant, row, refused)
@@ -217,7 +215,7 @@ class TokenKeeper:
         self, conn: Connection, grant: OAuthGrant, begun: _Begun, shown: str, reply: TokenReply
     ) -> int | None:
         tokens = {"access_token": reply.access_token, "refresh_token": reply.refresh_token or shown}
-        box = self._seal.seal(json.dumps(tokens).encode(), _context(grant))
+        box = self._seal.seal(json.dumps(tokens).encode(), grant.context())
         return await oauth_grants.store_tokens(conn, grant.id, begun.attempt, {**box}, reply.life, reply.refresh_life)
 
     async def _store_late(self, grant: OAuthGrant, begun: _Begun, outcome: _Outcome) -> int | None:
@@ -251,12 +249,7 @@ class TokenKeeper:
         return row.tokens is not None and self._opened(grant, row.tokens)["access_token"] == reply.access_token
 
     def _opened(self, grant: OAuthGrant, box: Mapping[str, object]) -> dict[str, str]:
-        return _tokens.validate_json(self._ring.open(box, _context(grant)))
-
-
-def _context(grant: OAuthGrant) -> Context:
-    """The box belongs to the consent, not to one of the sources that use it."""
-    return Context(grant.user_id, SourceId(grant.id), grant.origins)
+        return _tokens.validate_json(self._ring.open(box, grant.context()))
 
 
 def _over(grant: OAuthGrant, error: ConsentOverError, *, cut_off: bool) -> AuthenticationError:

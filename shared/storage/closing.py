@@ -156,6 +156,7 @@ async def _move_cursor(conn: Connection, run: RunHead, entity: Entity, newest: d
     if newest is None:
         mapping = run.mappings.get(entity)
         if mapping is None or mapping.updated_at_path is not None:
+            await conn.execute(_SQL["touch_cursor"], run.source_id, entity, full, run.id)
             return
         newest = run.started_at - UNTIMED_OVERLAP
     # A change time ahead of our own clock would make the next read skip what changes until then.

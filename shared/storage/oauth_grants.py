@@ -1,6 +1,6 @@
 """The tokens of a consent, sealed: read without a lock, changed under the row's lock, an attempt marked before it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ class GrantRow:
     """What is known of a consent. Seconds are measured by the database's clock."""
 
     known: bool
-    """Whether the row already knows that it is used by the one who asks."""
+    """Whether the row already knows who asks, and what its tokens are bound to."""
     version: int
     tokens: Mapping[str, Any] | None
     """A sealed box."""
@@ -34,9 +34,9 @@ class GrantRow:
     reconnect_reason: str | None
 
 
-async def ensure(conn: Connection, grant_id: UUID, user_id: UserId, used_by: UUID) -> None:
-    """The row exists, and knows who uses it."""
-    await conn.execute(_SQL["ensure"], grant_id, user_id, used_by)
+async def ensure(conn: Connection, grant_id: UUID, user_id: UserId, used_by: UUID, origins: Sequence[str]) -> None:
+    """The row exists, and knows who uses it and what its tokens are bound to."""
+    await conn.execute(_SQL["ensure"], grant_id, user_id, used_by, list(origins))
 
 
 async def read(conn: Connection, grant_id: UUID, used_by: UUID) -> GrantRow | None:
@@ -90,3 +90,49 @@ async def refuse(conn: Connection, grant_id: UUID, attempt: UUID, reason: str) -
 async def forget_unused(conn: Connection) -> None:
     """Retention: no vendor's refresh token lives that long unused."""
     await conn.execute(_SQL["forget"])
+
+
+@dataclass(frozen=True, slots=True)
+class SealedTokens:
+    """A consent's sealed box, and what it is bound to. `origins` None: written before they were kept."""
+
+    user_id: UserId
+    origins: tuple[str, ...] | None
+    box: Mapping[str, Any]
+
+
+async def count_waiting(conn: Connection, current_kid: str) -> int:
+    """Consents whose tokens are sealed under any other name. This and what follows: for the role headrace_keys."""
+    waiting: int = await conn.fetchval(_SQL["waiting"], current_kid)
+    return waiting
+
+
+async def next_waiting(conn: Connection, current_kid: str, after: UUID | None) -> UUID | None:
+    """The next of them by id; `after` is the last one already seen."""
+    grant_id: UUID | None = await conn.fetchval(_SQL["next_waiting"], current_kid, after)
+    return grant_id
+
+
+async def lock_sealed(conn: Connection, grant_id: UUID) -> SealedTokens | None:
+    """The tokens as whoever was refreshing them has left them; nobody refreshes until the transaction ends."""
+    await conn.execute(_SQL["lock"], grant_id)
+    row = await conn.fetchrow(_SQL["sealed"], grant_id)
+    if row is None:
+        return None
+    origins = None if row["origins"] is None else tuple(row["origins"])
+    return SealedTokens(row["user_id"], origins, row["tokens"])
+
+
+async def configs_of_users(conn: Connection, grant_id: UUID) -> list[tuple[str, Mapping[str, Any]]]:
+    """(source type, config) of the sources that use the consent."""
+    return [(row["source_type"], row["config"]) for row in await conn.fetch(_SQL["users"], grant_id)]
+
+
+async def replace_tokens(conn: Connection, grant_id: UUID, box: Mapping[str, object]) -> None:
+    """The same tokens in another box, under the row's lock."""
+    await conn.execute(_SQL["reseal"], grant_id, dict(box))
+
+
+async def erase_tokens(conn: Connection, grant_id: UUID) -> None:
+    """Nobody can open them: what is left is the token that the consent gave."""
+    await conn.execute(_SQL["erase"], grant_id)

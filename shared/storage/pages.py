@@ -38,6 +38,8 @@ class Fetch:
     since: datetime | None
     targets: tuple[str, ...] | None = None
     """Read these ids and nothing else."""
+    targets_deleted: tuple[str, ...] = ()
+    """Those of them whose rows may go when they are not found: the source itself called them deleted."""
 
 
 Verdict = Drop | FollowUp | Fetch
@@ -99,7 +101,9 @@ async def judge(conn: Connection, message: FetchPage) -> Verdict:
         if committed == page["batches"]:
             return FollowUp(follower(message, page["epoch"], page["next_cursor"]))
     targets = None if fence["targets"] is None else tuple(fence["targets"])
-    return Fetch(mode=fence["mode"], since=fence["since"], targets=targets)
+    return Fetch(
+        mode=fence["mode"], since=fence["since"], targets=targets, targets_deleted=tuple(fence["targets_deleted"])
+    )
 
 
 async def record(
@@ -132,6 +136,11 @@ async def record(
         page.next_cursor is None, page.records, page.batches, page.bytes, page.digest,
     )  # fmt: skip
     return Recorded(epoch)
+
+
+async def note_missing(conn: Connection, message: FetchPage, epoch: int, missing: int) -> None:
+    """Of the page that was just recorded: ids that were asked for, not found, and left alone."""
+    await conn.execute(_SQL["note_missing"], message.run_id, message.entity, message.page_no, epoch, missing)
 
 
 async def _void(conn: Connection, run_id: RunId, entity: Entity, from_page: int, *, pages_too: bool) -> None:

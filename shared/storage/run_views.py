@@ -22,6 +22,8 @@ class EntityView(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     status: RunStatus
+    mode: Mode
+    """As it is read: in full also where nothing else would do, whatever the run's mode is."""
     read: int
     inserted: int
     updated: int
@@ -33,6 +35,8 @@ class EntityView(BaseModel):
     pages: int
     bytes: int
     delete_proposal: int | None
+    missing: int
+    """Ids that webhooks named as changed and the source did not have: their rows were left alone."""
 
 
 class RunError(BaseModel):
@@ -105,7 +109,9 @@ def _view(head: Record, entities: list[Record]) -> RunView:
         entities={
             row["entity"]: EntityView(
                 status=row["status"],
+                mode=row["mode"],
                 delete_proposal=row["delete_proposal"],
+                missing=row["missing"],
                 **{name: row[name] for name in _COUNTERS},
             )
             for row in entities

@@ -88,8 +88,8 @@ class PlanSource:
     mapping_version: int
     full_sync_every: str | None
     is_deleted: bool
-    cursors: Mapping[str, Record]
-    """By entity: changed_until, last_full_at."""
+    cursors: Mapping[Entity, Record]
+    """changed_until; read_at (null: before it was kept); last_full_at (null: never)."""
 
 
 async def source_for_plan(conn: Connection, source_id: SourceId) -> PlanSource | None:
@@ -132,31 +132,44 @@ async def entities_of(conn: Connection, run_id: RunId) -> tuple[Entity, ...]:
 
 @dataclass(frozen=True, slots=True)
 class EntityPlan:
-    """How one entity is read in this run. `since` None: from the beginning. `targets`: these ids and nothing else."""
+    """How one entity is read in this run. `since` None: from the beginning. `targets`: these ids and nothing else;
+    `targets_deleted`: those of them that the source itself called deleted."""
 
     entity: Entity
     mode: Mode
     since: datetime | None
     stable_paging: bool
     targets: tuple[str, ...] | None = None
+    targets_deleted: tuple[str, ...] = ()
 
 
 async def start_run(
     conn: Connection,
     run_id: RunId,
     source_id: SourceId,
+    mode: Mode,
     config: Mapping[str, Any],
     mappings: Mapping[Entity, EntityMapping],
     plans: tuple[EntityPlan, ...],
 ) -> None:
-    """queued -> running, with the config and mappings frozen into the run and the next run_seq as its fence."""
+    """queued -> running, with the config and mappings frozen into the run and the next run_seq as its fence.
+
+    `mode`: as the run is carried out, which may be more than was asked for.
+    """
     run_seq = await conn.fetchval(_SQL["next_run_seq"], source_id)
     frozen = {entity: mapping.model_dump(mode="json") for entity, mapping in mappings.items()}
-    await conn.execute(_SQL["start_run"], run_id, run_seq, dict(config), frozen)
+    await conn.execute(_SQL["start_run"], run_id, run_seq, dict(config), frozen, mode)
     for plan in plans:
         targets = None if plan.targets is None else list(plan.targets)
         await conn.execute(
-            _SQL["start_entity"], run_id, plan.entity, plan.mode, plan.since, plan.stable_paging, targets
+            _SQL["start_entity"],
+            run_id,
+            plan.entity,
+            plan.mode,
+            plan.since,
+            plan.stable_paging,
+            targets,
+            list(plan.targets_deleted),
         )
 
 
@@ -170,6 +183,7 @@ async def running_entities(conn: Connection, run_id: RunId) -> tuple[EntityPlan,
             row["since"],
             row["stable_paging"],
             None if row["targets"] is None else tuple(row["targets"]),
+            tuple(row["targets_deleted"]),
         )
         for row in rows
     )

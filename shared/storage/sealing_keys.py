@@ -41,6 +41,19 @@ class StoredWebhookBox:
     box: str
 
 
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """Boxes under one key's name: credentials of sources, and tokens of consents."""
+
+    boxes: int
+    tokens: int
+
+    @property
+    def all(self) -> int:
+        """Both."""
+        return self.boxes + self.tokens
+
+
 async def claim(conn: Connection, halves: Mapping[str, bytes]) -> Claim:
     """Say which keys (name -> public half, 32 bytes) the caller holds. A name belongs to the key that came first."""
     fresh = await conn.fetch(_SQL["claim"], list(halves), list(halves.values()))
@@ -58,9 +71,9 @@ async def first_seen(conn: Connection) -> dict[str, datetime]:
     return {row["kid"]: row["first_seen_at"] for row in await conn.fetch(_SQL["first_seen"])}
 
 
-async def kids_in_use(conn: Connection) -> dict[str, int]:
-    """How many boxes are stored under each key's name; what names none counts under the empty name."""
-    return {row["kid"]: row["boxes"] for row in await conn.fetch(_SQL["in_use"])}
+async def kids_in_use(conn: Connection) -> dict[str, InUse]:
+    """What is stored under each key's name; what names none counts under the empty name."""
+    return {row["kid"]: InUse(row["boxes"], row["tokens"]) for row in await conn.fetch(_SQL["in_use"])}
 
 
 async def boxes_under(conn: Connection, kid: str, most: int) -> list[StoredBox]:

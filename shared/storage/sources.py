@@ -13,6 +13,7 @@ from shared.contracts.ids import Entity, RunId, SourceId, UserId
 from shared.storage import cache_rules
 from shared.storage.database import Connection, Record
 from shared.storage.queries import load_queries
+from shared.storage.read_meters import MonthlyReads
 
 _SQL = load_queries("shared.storage", "sources.sql")
 
@@ -49,6 +50,8 @@ class SourceView(BaseModel):
     requests_this_minute: int
     requests_this_hour: int
     last_request_at: datetime | None
+    metered_reads: MonthlyReads | None
+    """Where the vendor counts reads by the month: those of this source."""
     created_at: datetime
     updated_at: datetime
     is_deleted: bool

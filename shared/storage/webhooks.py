@@ -56,6 +56,8 @@ class Claim:
     one id that always fails must not fail each run after."""
     deletes: bool
     """One of them says that something was deleted."""
+    deleted: tuple[str, ...] = ()
+    """Those of `ids` that an event says were deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ async def claim_changes(
         row["entity"]: Claim(
             ids=tuple(row["ids"]) if row["named"] and not row["again"] and len(row["ids"]) <= MAX_TARGETS else None,
             deletes=row["deletes"],
+            deleted=tuple(row["deleted"]),
         )
         for row in rows
     }

@@ -27,6 +27,7 @@ from services.transformer.handlers import TransformHandler
 from services.writer.handlers import WriteHandler
 from shared.clock import SystemClock
 from shared.connector_sdk.protocol import Page, ReadRequest, Shape
+from shared.connector_sdk.spool import SpoolSpace
 from shared.contracts.ids import RunId, SourceId, UserId
 from shared.contracts.mapping import EntityMapping
 from shared.contracts.messages import RawRecord, RunRequested, encode
@@ -219,7 +220,7 @@ class ChainWorld:
         self.handlers: dict[QueueName, Callable[[Message], Awaitable[None]]] = {
             "requests": PlanHandler(fetcher, bus, opener, clock).on_run_requested,
             "fetch": PageHandler(
-                fetcher, bus, opener, clock, spool_limits=SpoolLimits(batch_rows=self.source.size // 2)
+                fetcher, bus, opener, clock, SpoolSpace(), SpoolLimits(batch_rows=self.source.size // 2)
             ).on_fetch_page,
             "transform": TransformHandler(bus).on_page_fetched,
             "write": write,

@@ -14,6 +14,7 @@ from services.cli.commands.common import EXIT_FAILED, Asked, asking, json_argume
 from services.cli.commands.runs import summary
 from services.gateway.models import RunAccepted, TestResult
 from shared.contracts.ids import FINISHED, Entity
+from shared.storage.read_meters import MonthlyReads
 from shared.storage.run_views import RunView
 from shared.storage.sources import SourceView
 
@@ -36,8 +37,13 @@ def list_sources(asked: Asked) -> None:
             "status": lambda source: source.sync_status,
             "frequency": lambda source: source.sync_frequency,
             "last sync": lambda source: f"{source.last_sync_at:%Y-%m-%d %H:%M:%S}" if source.last_sync_at else "",
+            "metered reads": lambda source: _reads(source.metered_reads),
         },
     )
+
+
+def _reads(reads: MonthlyReads | None) -> str:
+    return "" if reads is None else f"{reads.reads:,} in {reads.month}"
 
 
 @asking(app, "add")

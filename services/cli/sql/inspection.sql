@@ -12,6 +12,10 @@ select coalesce(credentials ->> 'kid', '') as kid, count(*)::int as boxes
 from external_data_sources where credentials is not null and credentials <> 'null'::jsonb and not is_deleted
 group by 1 order by 1
 
+-- name: tokens_by_kid
+select coalesce(tokens ->> 'kid', '') as kid, count(*)::int as boxes from oauth_grants where tokens is not null
+group by 1 order by 1
+
 -- name: halves
 select kid, public_key from sealing_keys
 

@@ -19,8 +19,9 @@ from shared.messaging.ports import QueueState
 from shared.messaging.topology import QUEUES, QueueName
 from shared.storage import outbox
 from shared.storage.operators import act_as_operator
+from shared.storage.read_meters import AccountReads, reads_by_account
 from shared.storage.sealing_keys import first_seen, kids_in_use
-from shared.storage.upstream_calls import AccountUse, calls_by_account
+from shared.storage.upstream_calls import calls_by_account
 
 router: APIRouter = operations_router()
 
@@ -54,18 +55,35 @@ class WorkerView(BaseModel):
 
 
 class KeyView(BaseModel):
-    """One sealing key. `boxes`: credentials sealed under it; `first_seen_at` null: no fetcher has started with it."""
+    """One sealing key. `boxes`: credentials sealed under it; `tokens`: consents (OAuth) whose tokens are;
+    `first_seen_at` null: no fetcher has started with it."""
 
     kid: str
     boxes: int
+    tokens: int
     current: bool = Field(description="This gateway seals under it.")
     first_seen_at: datetime | None
 
 
-class LimitView(AccountUse):
-    """One upstream account and limit class. `limiter` null: no fetcher could be asked just now."""
+class MonthlyReadsView(BaseModel):
+    """Reads that the vendor counts by the month. At least as many as were made: one is counted before it is sent."""
 
-    limiter: ScopeLimits | None = None
+    month: str = Field(description="YYYY-MM on the vendor's calendar: the newest in which the account was read.")
+    reads: int
+    shared_reads: int = Field(description="Of all accounts that share the allowance: of QuickBooks, those of one app.")
+    allowed: int | None
+
+
+class LimitView(BaseModel):
+    """One upstream account and limit class. `last_call_minute` null: none within the last hour; the scope is then the
+    account alone. `reads` null: its vendor counts none by the month."""
+
+    scope: str
+    this_minute: int = 0
+    last_hour: int = 0
+    last_call_minute: datetime | None = None
+    reads: MonthlyReadsView | None
+    limiter: ScopeLimits | None = Field(default=None, description="Null: no fetcher could be asked just now.")
 
 
 @router.get("/queues")
@@ -95,13 +113,31 @@ async def workers(deps: Deps) -> ItemList[WorkerView]:
 
 @router.get("/limits")
 async def limits(admin: CurrentAdmin, deps: Deps) -> ItemList[LimitView]:
-    """Calls to each upstream account in the last hour, and what the limiter makes of it now: a fetcher is asked."""
+    """Calls to each upstream account in the last hour, and what the limiter makes of it now: a fetcher is asked. And
+    what its vendor counts by the month, of accounts that rest now too."""
     async with deps.database.for_tenant(admin.user_id) as conn:
         await act_as_operator(conn)
-        calls = await calls_by_account(conn)
+        calls, metered = await calls_by_account(conn), await reads_by_account(conn)
     now = await _limiter_of(deps, [use.scope for use in calls])
-    items = [LimitView(**use.model_dump(), limiter=now.get(use.scope)) for use in calls]
+    reads = {each.account: _monthly(deps, each) for each in metered}
+    items = [
+        LimitView(**use.model_dump(), reads=reads.get(use.scope.rpartition("|")[0]), limiter=now.get(use.scope))
+        for use in calls
+    ]
+    resting = reads.keys() - {use.scope.rpartition("|")[0] for use in calls}
+    items += [LimitView(scope=account, reads=reads[account]) for account in sorted(resting)]
     return ItemList(items=items, next_cursor=None)
+
+
+def _monthly(deps: GatewayDeps, reads: AccountReads) -> MonthlyReadsView:
+    spec = deps.specs.get(reads.account.partition("|")[0])
+    meter = None if spec is None else spec.read_meter
+    return MonthlyReadsView(
+        month=reads.month,
+        reads=reads.reads,
+        shared_reads=reads.pool_reads,
+        allowed=None if meter is None else meter.per_month,
+    )
 
 
 async def _limiter_of(deps: GatewayDeps, scopes: list[str]) -> Mapping[str, ScopeLimits]:
@@ -119,11 +155,17 @@ async def _limiter_of(deps: GatewayDeps, scopes: list[str]) -> Mapping[str, Scop
 async def keys(admin: CurrentAdmin, deps: Deps) -> ItemList[KeyView]:
     """Names of the sealing keys and what is sealed under each; never a key."""
     async with deps.database.for_tenant(admin.user_id) as conn:
-        boxes, seen = await kids_in_use(conn), await first_seen(conn)
+        used, seen = await kids_in_use(conn), await first_seen(conn)
     current = deps.sealing.current_kid
     items = [
-        KeyView(kid=kid, boxes=boxes.get(kid, 0), current=kid == current, first_seen_at=seen.get(kid))
-        for kid in sorted({current, *boxes, *seen})
+        KeyView(
+            kid=kid,
+            boxes=used[kid].boxes if kid in used else 0,
+            tokens=used[kid].tokens if kid in used else 0,
+            current=kid == current,
+            first_seen_at=seen.get(kid),
+        )
+        for kid in sorted({current, *used, *seen})
     ]
     return ItemList(items=items, next_cursor=None)
 

@@ -25,6 +25,7 @@ from shared.connector_sdk.protocol import (
     Source,
     UnevenSource,
 )
+from shared.connector_sdk.spool import SpoolSpace
 from shared.contracts.ids import Entity
 from shared.contracts.mapping import EntityMapping, FieldMappings
 from shared.contracts.messages import Cursor, RawRecord
@@ -88,6 +89,11 @@ class WatchedClient:
         self.requests: list[Request] = []
         self.handed = 0
         """Bytes of bodies that the connector has in hand or behind it."""
+
+    @property
+    def spool(self) -> SpoolSpace:
+        """See the port."""
+        return self._inner.spool
 
     @property
     def calls(self) -> int:

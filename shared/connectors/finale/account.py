@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from shared.connector_sdk.json_body import parse_json
 from shared.connector_sdk.protocol import Client, OnHeaders, Request
+from shared.connector_sdk.spool import SpoolSpace
 from shared.connectors.finale.columns import ColumnTable, column_table
 from shared.connectors.finale.config import FinaleConfig
 from shared.contracts.messages import RawRecord
@@ -49,6 +50,11 @@ class Account:
         """What the addresses in payloads begin with."""
         return f"/{self._config.account}/api/"
 
+    @property
+    def spool(self) -> SpoolSpace:
+        """Where answers that do not fit into memory are kept while they are read."""
+        return self._client.spool
+
     @asynccontextmanager
     async def collection(
         self,
@@ -73,7 +79,10 @@ class Account:
             limit_class="get",
             also_counts_in=("collection", *also_counts_in),
         )
-        async with aclosing(self.chunks(request, "collection")) as chunks, column_table(chunks, resource) as table:
+        async with (
+            aclosing(self.chunks(request, "collection")) as chunks,
+            column_table(chunks, resource, self.spool) as table,
+        ):
             _check_table(table, resource, (identity, *needed))
             if table.length >= self._cap:
                 raise BeyondCapError(

@@ -1,17 +1,15 @@
 """A column-major collection on disk: read once as it arrives, then given out row by row with bounded memory."""
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import IO
 
 from shared.connector_sdk.json_body import parse_json
+from shared.connector_sdk.spool import SpoolFile, SpoolSpace
 from shared.connectors.finale.numbers import NO_VALUE
 from shared.connectors.finale.splitter import ColumnSplitter
-from shared.connectors.finale.spool_file import append, spool_file
 from shared.contracts.messages import RawRecord
 from shared.errors import DataError, RetryableError
 
@@ -29,12 +27,11 @@ class _Column:
 class ColumnTable:
     """The columns of one answer, each element a line of a nameless file."""
 
-    def __init__(self, file: IO[bytes], place: str) -> None:
+    def __init__(self, file: SpoolFile, place: str) -> None:
         self._file = file
         self._place = place
         self._splitter = ColumnSplitter()
         self._columns: dict[bytes, _Column] = {}
-        self._size = 0
         self.length = 0
         """Rows."""
 
@@ -44,7 +41,6 @@ class ColumnTable:
         async for chunk in chunks:
             await asyncio.to_thread(self._take, chunk)
         self._splitter.finish()
-        await asyncio.to_thread(self._file.flush)
         self._measure()
 
     @property
@@ -60,7 +56,7 @@ class ColumnTable:
     async def rows(self, *names: str, wanted: Callable[[int], bool] | None = None) -> AsyncGenerator[RawRecord, None]:
         """Each row as an object without its nulls and `--`; of some columns (none: all), of the wanted row numbers."""
         chosen = [name for name in self._columns if not names or _text(name) in names]
-        readers = [_lines(self._file.fileno(), self._columns[name]) for name in chosen]
+        readers = [_lines(self._file, self._columns[name]) for name in chosen]
         for start in range(0, self.length, ROWS_AT_ONCE):
             count = min(ROWS_AT_ONCE, self.length - start)
             for row in await asyncio.to_thread(self._block, chosen, readers, start, count, wanted):
@@ -91,19 +87,20 @@ class ColumnTable:
     def _take(self, chunk: bytes) -> None:
         lines: list[bytes] = []
         column: _Column | None = None
+        size = self._file.size
         for name, element in self._splitter.feed(chunk):
             if element is None:
                 # of a name used twice the last counts
-                column = self._columns[name] = _Column(self._size, self._size)
+                column = self._columns[name] = _Column(size, size)
                 continue
             if column is None:
                 column = self._columns[name]
             lines.append(element)
-            self._size += len(element) + 1
-            column.end = self._size
+            size += len(element) + 1
+            column.end = size
             column.count += 1
         if lines:
-            append(self._file, b"\n".join(lines) + b"\n")
+            self._file.append(b"\n".join(lines) + b"\n")
 
     def _measure(self) -> None:
         self.length = max((column.count for column in self._columns.values()), default=0)
@@ -117,18 +114,18 @@ class ColumnTable:
 
 
 @asynccontextmanager
-async def column_table(chunks: AsyncIterable[bytes], place: str) -> AsyncIterator[ColumnTable]:
-    """The answer as a table, as long as the context lasts."""
-    async with spool_file() as file:
+async def column_table(chunks: AsyncIterable[bytes], place: str, spool: SpoolSpace) -> AsyncIterator[ColumnTable]:
+    """The answer as a table on disk."""
+    async with spool.file() as file:
         table = ColumnTable(file, place)
         await table.fill(chunks)
         yield table
 
 
-def _lines(descriptor: int, column: _Column) -> Iterator[bytes]:
+def _lines(file: SpoolFile, column: _Column) -> Iterator[bytes]:
     at, rest = column.begin, b""
     while at < column.end:
-        block = os.pread(descriptor, min(_BLOCK, column.end - at), at)
+        block = file.read(at, min(_BLOCK, column.end - at))
         if not block:
             raise RetryableError("the spooled answer is gone")
         at += len(block)

@@ -1,16 +1,14 @@
 """A report on disk: read once as it arrives, then given out row by row, or by number, with bounded memory."""
 
 import asyncio
-import os
 from array import array
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import IO
 
 from shared.connector_sdk.json_body import parse_json
+from shared.connector_sdk.spool import SpoolFile, SpoolSpace
 from shared.connectors.finale.report_columns import Column
 from shared.connectors.finale.report_rows import ReportRows, column_of, missing_column
-from shared.connectors.finale.spool_file import append, spool_file
 from shared.contracts.messages import RawRecord, encode_json
 
 ROWS_AT_ONCE = 500
@@ -21,7 +19,7 @@ _TOTAL = "TOTAL:"
 class ReportTable:
     """The rows of one report, each a line of a nameless file."""
 
-    def __init__(self, file: IO[bytes], what: str) -> None:
+    def __init__(self, file: SpoolFile, what: str) -> None:
         self._file = file
         self.what = what
         """As messages call it."""
@@ -37,7 +35,6 @@ class ReportTable:
         async for chunk in chunks:
             await asyncio.to_thread(self._keep, rows.feed(chunk))
         await asyncio.to_thread(self._keep, rows.finish())
-        await asyncio.to_thread(self._file.flush)
         self.names = rows.names
 
     def column(self, column: Column) -> str | None:
@@ -64,7 +61,7 @@ class ReportTable:
 
     def _row(self, number: int) -> RawRecord:
         start, end = self._ends[number], self._ends[number + 1]
-        row: RawRecord = parse_json(os.pread(self._file.fileno(), end - start, start))
+        row: RawRecord = parse_json(self._file.read(start, end - start))
         return row
 
     def _keep(self, rows: Iterable[RawRecord]) -> None:
@@ -72,13 +69,15 @@ class ReportTable:
         for line in lines:
             self._ends.append(self._ends[-1] + len(line))
         if lines:
-            append(self._file, b"".join(lines))
+            self._file.append(b"".join(lines))
 
 
 @asynccontextmanager
-async def report_table(chunks: AsyncIterable[bytes], rows: ReportRows, what: str) -> AsyncIterator[ReportTable]:
+async def report_table(
+    chunks: AsyncIterable[bytes], rows: ReportRows, what: str, spool: SpoolSpace
+) -> AsyncIterator[ReportTable]:
     """The report as a table, as long as the context lasts."""
-    async with spool_file() as file:
+    async with spool.file() as file:
         table = ReportTable(file, what)
         await table.fill(chunks, rows)
         yield table

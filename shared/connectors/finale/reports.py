@@ -44,7 +44,7 @@ class Reports:
         rows = _LateRows(entity, format_of(self._urls[entity]), headers)
         async with (
             aclosing(self._chunks(entity, headers)) as chunks,
-            report_table(chunks, rows, _what(entity)) as table,
+            report_table(chunks, rows, _what(entity), self._account.spool) as table,
         ):
             yield table
 

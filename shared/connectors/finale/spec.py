@@ -1,11 +1,13 @@
 """The declaration of `finale_inventory`: Finale Inventory over its REST API and its reports. Pure."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from shared.connector_sdk.spec import ConnectorSpec, RateLimit
+from shared.connector_sdk.sync_rules import SyncRules
 from shared.connectors.finale.config import VENDOR_URL, FinaleConfig, FinaleCredentials
 from shared.connectors.finale.mapping import DEFAULT_MAPPINGS, entity_mapping
 from shared.contracts.ids import ENTITIES, Entity
@@ -55,5 +57,7 @@ SPEC = ConnectorSpec(
     account=_account,
     mapping=_mapping,
     supports_incremental=_supports_incremental,
+    # A filter on lastUpdatedDate spans 30 days (Finale documentation, filtering resources), and tells no deletion.
+    sync_rules=SyncRules(max_cursor_age=timedelta(days=30), full_sync_every="7d"),
     vendor_origins=frozenset({origin(parse_url(VENDOR_URL))}),
 )

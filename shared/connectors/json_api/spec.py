@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 from shared.connector_sdk.credentials import JsonApiCredentials, credentials_adapter
 from shared.connector_sdk.http_config import account_of
 from shared.connector_sdk.spec import ConnectorSpec, RateLimit
+from shared.connector_sdk.sync_rules import SyncRules
 from shared.connectors.json_api.config import ID_PLACE, JsonApiConfig
 from shared.connectors.json_api.mapping import DEFAULT_MAPPINGS, entity_mapping
 from shared.contracts.ids import ENTITIES, Entity
@@ -64,4 +65,5 @@ SPEC = ConnectorSpec(
     mapping=_mapping,
     supports_incremental=_supports_incremental,
     supports_by_id=_supports_by_id,
+    sync_rules=SyncRules(full_sync_every="7d"),  # changes tell no deletion
 )

@@ -80,13 +80,20 @@ from (select external_id from vanished order by external_id) v
 where t.source_id = $1 and t.external_id = v.external_id and t.deleted_at is null
 
 -- name: move_cursor
-insert into sync_cursors (source_id, entity, user_id, changed_until, last_full_at)
-select $1, $2, $3, $4, case when $5 then now() end
+insert into sync_cursors (source_id, entity, user_id, changed_until, read_at, last_full_at)
+select $1, $2, $3, $4, r.started_at, case when $5 then now() end
 from external_data_sources s join sync_runs r on r.source_id = s.id
 -- Whoever changed config or mapping meanwhile has forgotten the cursors: this read knows nothing of the new ones.
 where s.id = $1 and r.id = $6 and r.config = s.config and (r.mappings -> $2 ->> 'version')::int = s.mapping_version
 on conflict (source_id, entity) do update set
-  changed_until = excluded.changed_until, last_full_at = coalesce(excluded.last_full_at, sync_cursors.last_full_at)
+  changed_until = excluded.changed_until, read_at = excluded.read_at, last_full_at = coalesce(excluded.last_full_at, sync_cursors.last_full_at)
+
+-- name: touch_cursor
+-- It was read, and nothing tells of a later change: as `move_cursor`, but it stays where it is.
+update sync_cursors k set read_at = r.started_at, last_full_at = case when $3 then now() else k.last_full_at end
+from external_data_sources s join sync_runs r on r.source_id = s.id
+where k.source_id = s.id and k.entity = $2 and s.id = $1 and r.id = $4 and r.config = s.config
+  and (r.mappings -> $2 ->> 'version')::int = s.mapping_version
 
 -- name: resolve_quarantine
 -- A newer read has spoken for these: whatever is still wrong was quarantined again.

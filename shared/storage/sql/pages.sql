@@ -5,7 +5,7 @@ select status = 'running' as open from sync_runs where id = $1 for share
 -- name: fence
 -- A statement of its own: beside the lock it would show the entity as it was before the wait for that lock.
 -- The lock on the entity keeps two first pages apart, which have no parent's row to meet at.
-select mode, since, targets, status = 'running' as open from sync_run_entities where run_id = $1 and entity = $2 for no key update
+select mode, since, targets, targets_deleted, status = 'running' as open from sync_run_entities where run_id = $1 and entity = $2 for no key update
 
 -- name: lock_pages
 -- The parent's, the page's and the follower's rows, always in this order.
@@ -27,6 +27,9 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 on conflict (run_id, entity, page_no) do update set
   epoch = excluded.epoch, cursor = excluded.cursor, next_cursor = excluded.next_cursor, is_last = excluded.is_last,
   records = excluded.records, batches = excluded.batches, bytes = excluded.bytes, digest = excluded.digest, fetched_at = now()
+
+-- name: note_missing
+update sync_pages set missing = $5 where run_id = $1 and entity = $2 and page_no = $3 and epoch = $4
 
 -- name: void_marks
 delete from sync_batches where run_id = $1 and entity = $2 and page_no >= $3

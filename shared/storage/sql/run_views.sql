@@ -10,7 +10,7 @@ order by r.requested_at desc, r.id desc limit $5
 
 -- name: entities
 -- While an entity runs, its counters are those of the committed batches; once ended, those of the recount.
-select e.run_id, e.entity, e.status, e.api_calls, e.cache_hits, e.waiting_on, e.resume_at, e.delete_proposal,
+select e.run_id, e.entity, coalesce(m.missing, 0) as missing, e.status, e.mode, e.api_calls, e.cache_hits, e.waiting_on, e.resume_at, e.delete_proposal,
   case when e.read is null then coalesce(b.deleted, 0) else e.deleted end as deleted,
   coalesce(e.read, p.read, 0) as read, coalesce(e.pages, p.pages, 0) as pages, coalesce(e.bytes, p.bytes, 0) as bytes,
   coalesce(e.inserted, b.inserted, 0) as inserted, coalesce(e.updated, b.updated, 0) as updated,
@@ -26,4 +26,7 @@ left join lateral (
     sum(filtered)::bigint as filtered, sum(duplicates)::bigint as duplicates, sum(quarantined)::bigint as quarantined, sum(deleted)::bigint as deleted
   from sync_batches where run_id = e.run_id and entity = e.entity and e.read is null
 ) b on true
+left join lateral (
+  select sum(missing)::bigint as missing from sync_pages where run_id = e.run_id and entity = e.entity and e.targets is not null
+) m on true
 where e.run_id = any($1::uuid[]) order by e.run_id, e.entity

@@ -24,7 +24,7 @@ update sync_runs set mode = case when $2 = 'full' then 'full' else mode end, dry
 where id = $1 and status = 'queued'
 
 -- name: start_run
-update sync_runs set status = 'running', started_at = now(), run_seq = $2, config = $3, mappings = $4
+update sync_runs set status = 'running', started_at = now(), run_seq = $2, config = $3, mappings = $4, mode = $5
 where id = $1 and status = 'queued'
 
 -- name: next_run_seq
@@ -36,10 +36,10 @@ select id, user_id, source_type, config, field_mappings, mapping_version, entiti
 from external_data_sources where id = $1 for no key update
 
 -- name: cursors
-select entity, changed_until, last_full_at from sync_cursors where source_id = $1
+select entity, changed_until, read_at, last_full_at from sync_cursors where source_id = $1
 
 -- name: start_entity
-update sync_run_entities set status = 'running', mode = $3, since = $4, stable_paging = $5, targets = $6,
+update sync_run_entities set status = 'running', mode = $3, since = $4, stable_paging = $5, targets = $6, targets_deleted = $7,
   progressed_at = now()
 where run_id = $1 and entity = $2 and status = 'queued'
 
@@ -57,7 +57,7 @@ select * from sync_runs where id = $1 and status = 'queued' for no key update
 select id from sync_runs where source_id = $1 and status = 'running' and id <> $2
 
 -- name: running_entities
-select entity, mode, since, stable_paging, targets from sync_run_entities where run_id = $1 and status = 'running' order by entity
+select entity, mode, since, stable_paging, targets, targets_deleted from sync_run_entities where run_id = $1 and status = 'running' order by entity
 
 -- name: entities_of
 select entity from sync_run_entities where run_id = $1 order by entity
@@ -75,7 +75,7 @@ update sync_run_entities set waiting_on = null, resume_at = null, progressed_at 
 where run_id = $1 and entity = $2 and status = 'running' returning true
 
 -- name: read_whole
-update sync_run_entities set mode = 'full', since = null, targets = null, progressed_at = now()
+update sync_run_entities set mode = 'full', since = null, targets = null, targets_deleted = '{}', progressed_at = now()
 where run_id = $1 and entity = $2 and status = 'running'
 
 -- name: count_calls

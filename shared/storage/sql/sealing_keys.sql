@@ -9,7 +9,7 @@ select kid, public_key from sealing_keys where kid = any($1::text[])
 select kid, first_seen_at from sealing_keys
 
 -- name: in_use
-select kid, boxes from headrace_kids_in_use()
+select kid, boxes, tokens from headrace_kids_in_use()
 
 -- name: boxes_under
 select * from headrace_boxes_under($1, $2)

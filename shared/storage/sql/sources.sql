@@ -8,7 +8,9 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 select id, source_type, display_name, description, config::text as config, credentials_set,
   field_mappings::text as field_mappings, mapping_version, entities, sync_enabled, sync_frequency, full_sync_every,
   cache_ttl_seconds, rate_limit, sync_status, sync_error, paused_at, last_sync_at, last_attempt_at, last_sync_duration_ms,
-  next_sync_at, requests_this_minute, requests_this_hour, last_request_at, created_at, updated_at, is_deleted
+  next_sync_at, requests_this_minute, requests_this_hour, last_request_at, created_at, updated_at, is_deleted,
+  (select jsonb_build_object('month', to_char(m.month, 'YYYY-MM'), 'reads', sum(m.reads)) from read_meters m
+   where m.source_id = external_data_sources.id group by m.month order by m.month desc limit 1) as metered_reads
 from external_data_sources
 where ($1::uuid is null or id = $1) and ($2 or not is_deleted)
   and ($3::timestamptz is null or (created_at, id) > ($3, $4::uuid))

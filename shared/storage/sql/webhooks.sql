@@ -29,11 +29,13 @@ with failed as (
         union all select id, true from failed) t
   where w.id = t.id returning w.entity, w.external_id, w.op, t.again
 ), ids as (
-  select entity, external_id, row_number() over (partition by entity order by external_id) as place
-  from (select distinct entity, external_id from claimed where external_id is not null) d
+  select entity, external_id, deleted, row_number() over (partition by entity order by external_id) as place
+  from (select entity, external_id, bool_or(op = 'delete') as deleted from claimed
+        where external_id is not null group by entity, external_id) d
 )
 select c.entity, bool_and(c.external_id is not null) as named, bool_or(c.again) as again, bool_or(c.op = 'delete') as deletes,
-  array(select i.external_id from ids i where i.entity = c.entity and i.place <= $4 + 1 order by i.place) as ids
+  array(select i.external_id from ids i where i.entity = c.entity and i.place <= $4 + 1 order by i.place) as ids,
+  array(select i.external_id from ids i where i.entity = c.entity and i.place <= $4 and i.deleted order by i.place) as deleted
 from claimed c group by c.entity
 
 -- name: waiting_sources

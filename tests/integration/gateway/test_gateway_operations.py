@@ -1,13 +1,18 @@
 """What administrators see of the deployment."""
 
 from contextlib import AsyncExitStack
+from datetime import datetime
 from typing import Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from gateway_harness import CREDENTIALS, Gateway, User
 
+from services.scheduler.retention import forget
 from shared.messaging.topology import QUEUES
 from shared.storage.database import open_database
+from shared.storage.read_meters import count_reads
 from shared.storage.upstream_calls import add_calls
 
 
@@ -72,14 +77,52 @@ async def test_limits_tell_the_calls_of_every_account(gateway: Gateway, database
         assert await conn.fetchval("select count(*) from upstream_calls") == 0, "for administrators alone"
 
 
+async def test_reads_of_the_month_by_account_by_app_and_on_the_source(
+    gateway: Gateway, database_url: str, user: User, admin: User
+) -> None:
+    source = await user.add_source()
+    one, two, app = "quickbooks|https://books|1", "quickbooks|https://books|2", "quickbooks|the app"
+    async with open_database(database_url, role="headrace_fetcher") as fetcher:
+        for made_by, account in ((UUID(source["id"]), one), (uuid4(), one), (UUID(source["id"]), two)):
+            async with fetcher.for_tenant(user.id) as conn:
+                await count_reads(conn, made_by, user.id, account, app, "America/Los_Angeles", 5)
+                await add_calls(conn, f"{two}|default", 1)
+    for months, reads in ((1, 100), (2, 1_000), (14, 9_000)):
+        await gateway.admin.execute(
+            "insert into read_meters select source_id, account, month - make_interval(months => $1), user_id, pool, $2 "
+            "from read_meters where account = $3 and source_id = $4 order by month desc limit 1",
+            months, reads, one, UUID(source["id"]),
+        )  # fmt: skip
+    month = datetime.now(ZoneInfo("America/Los_Angeles")).strftime("%Y-%m")
+
+    shown = {each["scope"]: each["reads"] for each in await items(admin, "limits")}
+
+    counted = {"month": month, "shared_reads": 15, "allowed": 500_000}
+    assert shown == {f"{two}|default": counted | {"reads": 5}, one: counted | {"reads": 10}}
+    assert (await user.get(f"/api/sources/{source['id']}")).body["metered_reads"] == {"month": month, "reads": 10}
+    other = await gateway.user().add_source()
+    assert other["metered_reads"] is None
+    async with gateway.deps.database.transaction() as conn:
+        assert await conn.fetchval("select count(*) from read_meters") == 0, "a tenant's own, or an administrator's"
+    async with open_database(database_url, role="headrace_scheduler") as scheduler:
+        await forget(scheduler)
+    assert await gateway.admin.fetchval("select max(reads) from read_meters") == 1_000, "14 months ago is forgotten"
+
+
 async def test_keys_by_name_and_never_by_content(gateway: Gateway, user: User, admin: User) -> None:
-    assert await items(admin, "keys") == [{"kid": "test", "boxes": 0, "current": True, "first_seen_at": None}]
+    assert await items(admin, "keys") == [
+        {"kid": "test", "boxes": 0, "tokens": 0, "current": True, "first_seen_at": None}
+    ]
     await user.add_source()
     await gateway.admin.execute("insert into sealing_keys (kid, public_key) values ('older', $1)", bytes(32))
     older, current = await items(admin, "keys")
     assert (older["kid"], older["boxes"], older["current"]) == ("older", 0, False)
     assert older["first_seen_at"].endswith("Z")
     assert (current["kid"], current["boxes"], current["current"]) == ("test", 1, True)
+    await gateway.admin.execute(
+        "insert into oauth_grants (id, user_id, tokens) values ($1, $1, $2)", uuid4(), '{"kid": "older"}'
+    )
+    assert [key["tokens"] for key in await items(admin, "keys")] == [1, 0]
     text = (await admin.get("/api/ops/keys")).text
     assert CREDENTIALS["token"] not in text
     assert gateway.ring.public().to_text().partition(":")[2] not in text

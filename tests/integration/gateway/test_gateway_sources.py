@@ -266,6 +266,14 @@ async def test_the_catalogue_describes_every_connector(gateway: Gateway, user: U
     assert set(entry["rate_limits"]) >= {"default"}
     assert entry["entities"] == ["inventory", "vendors", "purchase_orders"]
     assert entry.keys() >= {"title", "sync_modes", "supports_realtime", "default_mappings"}
+    rules = {entry["source_type"]: entry["sync_rules"] for entry in listing["items"]}
+    assert rules["quickbooks"] == {
+        "overlap_seconds": 300,
+        "max_cursor_age_seconds": 30 * 86_400,
+        "full_sync_every": "7d",
+        "realtime_sync_seconds": 900,
+    }
+    assert (rules["csv_api"]["max_cursor_age_seconds"], rules["csv_api"]["full_sync_every"]) == (None, None)
 
 
 async def test_two_entities_in_one_source(user: User) -> None:

@@ -155,6 +155,7 @@ from shared.http.egress import EgressPolicy
 import services.fetcher.app
 from services.fetcher.alive import Life
 from services.fetcher.spooling import spooled
+from shared.connector_sdk.spool import SpoolSpace
 
 class Budget:
     async def spend(self, *limit_classes): pass
@@ -167,7 +168,7 @@ async def main(url, reports):
     async with HttpClient(EgressPolicy.parse("127.0.0.0/8"), SystemClock()) as http:
         config = {"account": "acme", "base_url": url, "report_urls": reports}
         source = CONNECTOR.open(config, MeteredClient(http, secrets, Budget()))
-        async with spooled(source.read_all(ReadRequest("inventory", None)), Life()) as spool:
+        async with spooled(source.read_all(ReadRequest("inventory", None)), Life(), space=SpoolSpace()) as spool:
             for number in range(spool.page.batches):
                 await spool.batch(number)
             print(spool.page.records, int(PEAK.search(open("/proc/self/status").read())[1]) // 1024)

@@ -114,18 +114,49 @@ async def test_one_event_is_one_call_for_that_record_alone(shop: Shop, increment
         assert (await shop.pipeline.sync(source)).entities["inventory"].updated == 1, "the change nobody told of"
 
 
-async def test_what_the_vendor_has_no_more_is_deleted_and_counted_so(shop: Shop) -> None:
+async def test_what_was_called_deleted_and_is_not_there_is_deleted_and_counted_so(shop: Shop) -> None:
     source = await shop.add()
     shop.state.remove("products", 7)
     shop.state.edit("products", 9, productName="hidden")
+    await shop.events(source, "7", op="delete")
 
     view = await shop.serve(source, "7", "8", "9", "no/such?id")
 
     assert view.status == "succeeded", view
     found = view.entities["inventory"]
     assert (found.read, found.unchanged, found.filtered, found.deleted, found.pages) == (2, 1, 1, 1, 4)
+    assert found.missing == 1, "an id that was never known"
     assert shop.calls() == ["/products/7", "/products/8", "/products/9", "/products/no%2Fsuch%3Fid"]
     assert set(await shop.rows(source, deleted=True)) - set(await shop.rows(source)) == {"7"}
+
+
+async def test_what_was_called_changed_and_is_not_there_is_doubt_that_a_sweep_decides(shop: Shop) -> None:
+    source = await shop.add()
+    before = await shop.rows(source)
+    shop.state.remove("products", 7)
+
+    view = await shop.serve(source, "7", "8")
+
+    assert (view.status, view.error) == ("succeeded", None)
+    found = view.entities["inventory"]
+    assert (found.read, found.deleted, found.missing) == (1, 0, 1)
+    assert await shop.rows(source) == before
+    sweep = await shop.pipeline.sync(source, mode="full")
+    assert (sweep.entities["inventory"].deleted, sweep.entities["inventory"].missing) == (1, 0)
+
+
+async def test_an_address_that_is_wrong_deletes_no_row_that_changed(shop: Shop) -> None:
+    source = await shop.add()
+    await shop.pipeline.admin.execute(
+        "update external_data_sources set config = replace(config::text, '/products/{id}', '/prodcuts/{id}')::jsonb"
+    )
+    await shop.pipeline.admin.execute("update sync_cursors set read_at = now()")  # known under the new config too
+
+    view = await shop.serve(source, *map(str, range(1, 51)))
+
+    assert (view.status, view.entities["inventory"].missing) == ("succeeded", 50)
+    assert shop.calls()[0] == "/prodcuts/1"
+    assert len(await shop.rows(source)) == 77
 
 
 async def test_a_read_that_finds_none_of_them_is_a_success(shop: Shop) -> None:

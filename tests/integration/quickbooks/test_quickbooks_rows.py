@@ -27,6 +27,8 @@ def differences(found: dict[str, Any], wanted: dict[str, Any], *, stamps: bool =
             set(found[entity]) != set(rows)
         )
         for key in set(rows) & set(found[entity]):
+            unequal = set(rows[key]) ^ set(found[entity][key])
+            wrong += [f"{entity} {key}: {sorted(unequal)} is compared to nothing"] * bool(unequal)
             wrong += [
                 f"{entity} {key} {name}: {found[entity][key].get(name)!r} is not {value!r}"
                 for name, value in rows[key].items()

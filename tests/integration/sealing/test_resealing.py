@@ -154,7 +154,7 @@ async def test_the_role_sees_boxes_and_their_places_only(db: Database, vault: Va
             async with db.transaction() as conn:
                 await conn.execute(statement)
     async with open_database(vault.dsn, role="headrace_gateway") as gateway, gateway.transaction() as conn:
-        assert await conn.fetch("select * from headrace_kids_in_use()") == [("old", 1)]
+        assert await conn.fetch("select * from headrace_kids_in_use()") == [("old", 1, 0)]
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await conn.execute("select headrace_boxes_under('old', 1)")
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.connector_sdk.spool import SpoolSpace
 from shared.connectors.finale.columns import column_table
 from shared.connectors.finale.splitter import MAX_ELEMENT_BYTES
 from shared.contracts.messages import RawRecord
@@ -22,7 +23,7 @@ async def chunks_of(body: bytes, size: int) -> AsyncIterator[bytes]:
 
 async def decode(body: str | bytes, size: int = 7, *names: str) -> list[RawRecord]:
     data = body.encode() if isinstance(body, str) else body
-    async with column_table(chunks_of(data, size), "product") as table:
+    async with column_table(chunks_of(data, size), "product", SpoolSpace()) as table:
         return [row async for row in table.rows(*names)]
 
 
@@ -120,7 +121,7 @@ async def test_what_is_cut_or_no_json_is_no_answer(body: str, size: int) -> None
 
 async def test_values_that_are_no_lists_stand_beside_the_columns() -> None:
     body = b'{"success": false, "id": [1], "nested": {"a": [1]}, "n": 1.50}'
-    async with column_table(chunks_of(body, 2), "product") as table:
+    async with column_table(chunks_of(body, 2), "product", SpoolSpace()) as table:
         assert table.others == {"success": False, "nested": {"a": [1]}, "n": Decimal("1.50")}
         assert table.names == {"id"}
 
