@@ -190,7 +190,7 @@ class _Standing:
 
     async def sync(self) -> Synced:
         async with asyncio.timeout(MOST_SECONDS):
-            async with self._api.post(f"/api/sources/{self._source_id}/sync", json={}) as answer:
+            async with self._api.post(f"/api/sources/{self._source_id}/sync", json={"force": True}) as answer:
                 if answer.status != 202:
                     raise SystemExit(f"the gateway refused the sync: {await answer.text()}")
                 run_id = (await answer.json())["run_id"]
