@@ -172,8 +172,10 @@ async def _say_ready(data: DataDir, endpoints: Endpoints, environ: Mapping[str, 
 
 async def _link(data: DataDir, endpoints: Endpoints, environ: Mapping[str, str]) -> str:
     schema = load(PlatformSettings, environ).schema_name
+    # Behind https the session's cookie is for https alone: the link must lead there.
+    address = environ.get("HEADRACE_PUBLIC_URL", "").rstrip("/") or endpoints.gateway_url
     try:
-        link = await sign_in_link(endpoints.gateway_url, endpoints.database_url, schema, data.local_user())
+        link = await sign_in_link(address, endpoints.database_url, schema, data.local_user())
     except PlatformAwayError as error:
         return f"no link now: {error.message}"
     return f"{link} (once, within ten minutes)"

@@ -58,7 +58,8 @@ class WebhookIntake:
         self._coalescer = coalescer
         self._signers = Signers(deps.database, deps.webhook_box, deps.clock)
         self._deliveries: Gatherer[Delivery, Taken] = Gatherer(
-            lambda deliveries: webhooks.take_deliveries(deps.database, deliveries)
+            lambda deliveries: webhooks.take_deliveries(deps.database, deliveries),
+            weigh=lambda delivery: len(delivery.changes),
         )
 
     async def generic(self, source_id: str, post: SignedPost) -> int:

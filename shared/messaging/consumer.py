@@ -41,6 +41,10 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class Observer(Protocol):
     """What metrics want to know of a consumer."""
 
+    def taken(self, queue: QueueName, messages: Sequence[Message]) -> None:
+        """These were delivered and come to their handler now: once, however often it is called."""
+        ...
+
     def handling(self, queue: QueueName, messages: Sequence[Message]) -> AbstractContextManager[None]:
         """Entered for each call of the handler; it sees the handler's error."""
         ...
@@ -56,6 +60,9 @@ class Observer(Protocol):
 
 class SilentObserver:
     """Tells nobody."""
+
+    def taken(self, queue: QueueName, messages: Sequence[Message]) -> None:
+        """Ignored."""
 
     def handling(self, queue: QueueName, messages: Sequence[Message]) -> AbstractContextManager[None]:  # noqa: ARG002 - the port's shape
         """Ignored."""
@@ -203,7 +210,9 @@ class _Loop:
 
     async def _work(self, deliveries: Subscription) -> None:
         async for first in deliveries:
-            await self._process(await self._gather(first, deliveries))
+            batch = await self._gather(first, deliveries)
+            self._observer.taken(self._queue, [delivery.message for delivery in batch])
+            await self._process(batch)
 
     async def _process(self, batch: list[Delivery]) -> None:
         context = {"queue": self._queue, "kind": batch[0].message.kind, "messages": len(batch)}

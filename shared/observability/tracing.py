@@ -43,9 +43,17 @@ class Tracing(Protocol):
     """Where spans go."""
 
     def span(
-        self, name: str, kind: Kind, attributes: Mapping[str, Value] | None = None, *, parent: str | None = None
+        self,
+        name: str,
+        kind: Kind,
+        attributes: Mapping[str, Value] | None = None,
+        *,
+        parent: str | None = None,
+        everyday: tuple[type[Exception], ...] = (),
     ) -> AbstractContextManager[Span]:
-        """A span below the current one, or below `parent` (a traceparent). An error that passes by is its failure."""
+        """A span below the current one, or below `parent` (a traceparent). An error that passes by is its failure,
+        unless it is an `everyday` one: of that it only bears the name.
+        """
         ...
 
     def traceparent(self) -> str | None:
@@ -80,6 +88,7 @@ class NoTracing:
         attributes: Mapping[str, Value] | None = None,  # noqa: ARG002
         *,
         parent: str | None = None,  # noqa: ARG002
+        everyday: tuple[type[Exception], ...] = (),  # noqa: ARG002
     ) -> AbstractContextManager[Span]:
         return self._SPAN
 
@@ -114,7 +123,13 @@ class OtlpTracing:
 
     @contextmanager
     def span(
-        self, name: str, kind: Kind, attributes: Mapping[str, Value] | None = None, *, parent: str | None = None
+        self,
+        name: str,
+        kind: Kind,
+        attributes: Mapping[str, Value] | None = None,
+        *,
+        parent: str | None = None,
+        everyday: tuple[type[Exception], ...] = (),
     ) -> Iterator[Span]:
         from opentelemetry.trace import SpanKind  # noqa: PLC0415
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415
@@ -131,6 +146,9 @@ class OtlpTracing:
             span = _OtlpSpan(current)
             try:
                 yield span
+            except everyday as error:
+                span.note("headrace.later", type(error).__name__)
+                raise
             except BaseException as error:
                 span.failed(type(error).__name__)
                 raise

@@ -9,12 +9,14 @@ import structlog
 from prometheus_client import Counter
 
 from shared.clock import Clock
-from shared.errors import PlatformAwayError
+from shared.errors import BackpressureError, ParkError, PlatformAwayError
 from shared.messaging.consumer import BatchConsumer, Consumer, Outcome, PauseReason
 from shared.messaging.ports import SENT, TRACE, Message
 from shared.messaging.topology import QueueName
 from shared.runtime.resources import Resources
 
+_EVERYDAY = (ParkError, BackpressureError)
+"""To wait for a slot, or for room downstream, is no failure."""
 Loop = Callable[[asyncio.Event], Awaitable[None]]
 """Works until the event is set."""
 
@@ -73,20 +75,23 @@ class ServiceObserver:
         self._tracing = resources.tracing
         self._clock = resources.clock
 
-    @contextmanager
-    def handling(self, queue: QueueName, messages: Sequence[Message]) -> Iterator[None]:
+    def taken(self, queue: QueueName, messages: Sequence[Message]) -> None:
         now = self._clock.unix()
         for message in messages:
             sent = message.headers.get(SENT)
             if isinstance(sent, int):  # what came from outside bears no stamp
                 self._metrics.message_age_seconds.labels(queue).observe(max(0.0, now - sent / 1000))
+
+    @contextmanager
+    def handling(self, queue: QueueName, messages: Sequence[Message]) -> Iterator[None]:
         trace = messages[0].headers.get(TRACE)
         told: dict[str, str | int] = {
             "messaging.system": "headrace",
             "messaging.destination.name": queue,
             "messaging.batch.message_count": len(messages),
         }
-        with self._tracing.span(f"process {queue}", "consumer", told, parent=trace if isinstance(trace, str) else None):
+        parent = trace if isinstance(trace, str) else None
+        with self._tracing.span(f"process {queue}", "consumer", told, parent=parent, everyday=_EVERYDAY):
             yield
 
     def handled(self, queue: QueueName, kind: str, outcome: Outcome, seconds: float) -> None:  # noqa: ARG002 - the port's shape; a kind has its own queue

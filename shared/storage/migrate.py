@@ -7,13 +7,14 @@ import asyncpg
 
 from shared.errors import PlatformAwayError, StartupError
 
-_OURS = (
+OUR_TABLES = (
     "external_data_sources", "sync_cursors", "connection_probes", "upstream_calls", "sync_runs", "sync_run_entities",
     "sync_pages", "sync_batches", "sync_keys_seen", "sync_misses", "outbox", "dead_letters", "quarantined_records",
     "inventory", "vendors", "purchase_orders", "purchase_order_lines", "idempotency_keys", "api_tokens", "audit_log",
     "webhook_secrets", "webhook_deliveries", "webhook_events", "sign_in_codes", "sealing_keys", "oauth_grants",
-    "oauth_states", "oauth_codes",
+    "oauth_states", "oauth_codes", "cache_purges", "read_meters",
 )  # fmt: skip
+"""What the migrations create, beside their own record: names that must be free."""
 _LOCK = 7_236_411_947
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
@@ -56,7 +57,7 @@ async def _apply(connection: asyncpg.Connection, schema: str) -> list[str]:
             "select relname from pg_class c join pg_namespace n on n.oid = c.relnamespace "
             "where n.nspname = $1 and relname = any($2::text[]) order by relname",
             schema,
-            list(_OURS),
+            list(OUR_TABLES),
         )
         if foreign:
             names = ", ".join(row["relname"] for row in foreign)

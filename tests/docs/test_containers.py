@@ -32,6 +32,17 @@ MUST_HAVE = {
     "writer": {"HEADRACE_DATABASE_URL", "HEADRACE_AMQP_URL"},
 }
 
+SET_ELSEWHERE = {"HEADRACE_GATEWAY_HOST", "HEADRACE_GATEWAY_PORT", "HEADRACE_METRICS_HOST", "HEADRACE_METRICS_PORT"}
+"""By the image, to whose ports compose maps."""
+UNUSED: dict[str, set[str]] = {
+    "gateway": set(),
+    "scheduler": set(),
+    "fetcher": set(),
+    "transformer": {"HEADRACE_SCHEMA", "HEADRACE_REDIS_PREFIX"},
+    "writer": {"HEADRACE_REDIS_URL", "HEADRACE_REDIS_PREFIX"},
+}
+"""Every service may be told of every platform; these have no use for that one."""
+
 
 def words(stage: list[Instruction], word: str) -> list[str]:
     return [instruction.rest for instruction in stage if instruction.word == word]
@@ -116,6 +127,7 @@ def test_a_service_is_given_what_it_reads_and_no_one_elses_secrets(service: Serv
     allowed = environment_of(service, dict.fromkeys(KNOWN, "x"))
     assert given <= allowed.keys(), given - allowed.keys()
     assert MUST_HAVE[service] <= given
+    assert allowed.keys() & KNOWN - given <= SET_ELSEWHERE | UNUSED[service], "what .env offers must arrive"
     assert "env_file" not in SERVICES[service], "the whole file would reach the service"
 
 

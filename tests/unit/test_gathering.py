@@ -5,20 +5,22 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.gateway.gathering import Gatherer
+from services.gateway.gathering import MAX_WEIGHT, Gatherer
 from shared.errors import PlatformAwayError
 
 
 class Bench:
     """Doubles numbers; waits at the gate, and stumbles over what it is told to."""
 
-    def __init__(self, *, bad: int | None = None, error: Exception | None = None, most: int = 200) -> None:
+    def __init__(
+        self, *, bad: int | None = None, error: Exception | None = None, most: int = 200, heavy: bool = False
+    ) -> None:
         self.batches: list[list[int]] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self._bad = bad
         self._error = error or ValueError("bad")
-        self.gatherer: Gatherer[int, int] = Gatherer(self._work, most)
+        self.gatherer: Gatherer[int, int] = Gatherer(self._work, most, (lambda item: item) if heavy else lambda _: 1)
 
     async def _work(self, items: Sequence[int]) -> list[int]:
         self.batches.append(list(items))
@@ -49,6 +51,13 @@ async def test_a_batch_is_bounded() -> None:
     bench = Bench(most=2)
     assert await bench.all(1, 2, 3, 4, 5) == [2, 4, 6, 8, 10]
     assert bench.batches == [[1, 2], [3, 4], [5]]
+
+
+async def test_a_batch_is_bounded_by_weight_and_one_item_may_exceed_it() -> None:
+    bench = Bench(heavy=True)
+    half, whole = MAX_WEIGHT // 2, MAX_WEIGHT + 1
+    assert await bench.all(half, half, 1, whole, 2) == [2 * half, 2 * half, 2, 2 * whole, 4]
+    assert bench.batches == [[half, half], [1], [whole], [2]]
 
 
 async def test_what_stumbles_fails_alone() -> None:

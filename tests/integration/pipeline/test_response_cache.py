@@ -8,13 +8,14 @@ from datetime import timedelta
 import pytest
 from cache_world import Shop, drop, entries_of
 from redis.asyncio import Redis
+from webhook_events import keep_events
 
 from pipeline import Pipeline, eventually
 from sandboxes.json_api.app import build_app
 from sandboxes.json_api.state import JsonApiState
 from sandboxes.serving import running
 from shared.runtime.dispatch import dispatch
-from shared.storage import sources, webhooks
+from shared.storage import sources
 from shared.storage.runs import RunAsk, request_run
 from shared.storage.webhooks import Change
 
@@ -83,9 +84,8 @@ async def test_a_run_that_answers_a_webhook_reads_anew(shop: Shop) -> None:
     source = await shop.add()
     await shop.sync(source)
     shop.state.edit("products", 1, unitPrice=99)
-    async with shop.pipeline.databases["gateway"].for_tenant(shop.pipeline.user_id) as conn:
-        changes = [Change("inventory", "1", "upsert")]
-        await webhooks.add_changes(conn, source, shop.pipeline.user_id, changes)
+    changes = [Change("inventory", "1", "upsert")]
+    await keep_events(shop.pipeline.databases["gateway"], source, shop.pipeline.user_id, changes)
 
     assert (await shop.sync(source)).entities["inventory"].updated == 1
 

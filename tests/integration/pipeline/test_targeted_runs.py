@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import pytest
 from test_json_api_run import MAPPING
+from webhook_events import keep_events
 
 from pipeline import Pipeline, eventually
 from sandboxes.behaviour.faults import FaultRule
@@ -15,10 +16,9 @@ from shared.contracts.ids import RunId, SourceId
 from shared.contracts.messages import FetchPage, RunRequested, encode
 from shared.messaging.ports import Message
 from shared.runtime.dispatch import dispatch
-from shared.storage import webhooks
 from shared.storage.run_views import RunView
 from shared.storage.runs import RunAsk, request_run
-from shared.storage.webhooks import Change, Delivery, Signer
+from shared.storage.webhooks import Change
 
 Op = Literal["upsert", "delete"]
 
@@ -51,11 +51,7 @@ class Shop:
     async def events(self, source: SourceId, *ids: str | None, op: Op = "upsert") -> None:
         """Events come in, as the gateway keeps them."""
         changes = [Change("inventory", one, op) for one in ids]
-        box, gateway = "sealed", self.pipeline.databases["gateway"]
-        async with gateway.for_tenant(self.pipeline.user_id) as conn:
-            await webhooks.keep_secret(conn, source, self.pipeline.user_id, box)
-        signer = Signer(source, self.pipeline.user_id, box, ("inventory",))
-        assert await webhooks.take_deliveries(gateway, [Delivery(signer, None, changes)]) == ["taken"]
+        await keep_events(self.pipeline.databases["gateway"], source, self.pipeline.user_id, changes)
 
     async def ask(self, source: SourceId, trigger: Literal["webhook", "schedule"] = "webhook") -> Sequence[int]:
         """A run is asked for, as gateway and scheduler do it, but not sent; the outbox ids."""

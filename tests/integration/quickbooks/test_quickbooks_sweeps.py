@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 from company_rig import CompanyRig, running_company
 from test_quickbooks_rows import differences
+from webhook_events import keep_events
 
 from pipeline import MovedClock, Pipeline, running_pipeline
 from shared.contracts.ids import RunId
 from shared.runtime.dispatch import dispatch
-from shared.storage import webhooks
 from shared.storage.run_views import RunView
 from shared.storage.runs import RunAsk, request_run
 from shared.storage.webhooks import Change
@@ -43,10 +43,11 @@ async def by_webhook(company: CompanyRig, order: str) -> RunView:
     """A run that a webhook about one order asks for."""
     pipeline, source = company.pipeline, company.source
     ask = RunAsk(source, pipeline.user_id, "quickbooks", ("purchase_orders",), "webhook", targeted=True)
-    async with pipeline.databases["gateway"].for_tenant(pipeline.user_id) as conn:
-        await webhooks.add_changes(conn, source, pipeline.user_id, [Change("purchase_orders", order, "upsert")])
+    gateway = pipeline.databases["gateway"]
+    await keep_events(gateway, source, pipeline.user_id, [Change("purchase_orders", order, "upsert")])
+    async with gateway.for_tenant(pipeline.user_id) as conn:
         requested = await request_run(conn, ask, merge=True)
-    await dispatch(pipeline.databases["gateway"], pipeline.bus, requested.outbox_ids)
+    await dispatch(gateway, pipeline.bus, requested.outbox_ids)
     return await pipeline.finish(RunId(requested.run_id))
 
 

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from core_rig import Core
 
-from shared.storage.migrate import migrate
+from shared.storage.migrate import OUR_TABLES, migrate
 
 TABLES = """
 select c.oid, c.relname as name, c.relrowsecurity as enabled, c.relforcerowsecurity as forced
@@ -31,6 +31,11 @@ async def test_every_table_has_row_level_security_on_and_forced(core: Core) -> N
     tables = await core.admin.fetch(TABLES)
     assert len(tables) > 20
     assert [table["name"] for table in tables if not (table["enabled"] and table["forced"])] == []
+
+
+async def test_the_names_that_a_migration_looks_out_for_are_those_it_creates(core: Core) -> None:
+    tables = {table["name"] for table in await core.admin.fetch(TABLES)}
+    assert tables - {"headrace_migrations"} == set(OUR_TABLES)
 
 
 async def test_every_policy_names_its_roles_and_asks_who_calls_once(core: Core) -> None:

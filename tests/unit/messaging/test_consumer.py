@@ -65,6 +65,10 @@ class Seen:
 
     outcomes: list[Outcome] = field(default_factory=list)
     pauses: list[PauseReason | None] = field(default_factory=list)
+    deliveries: list[list[bytes]] = field(default_factory=list)
+
+    def taken(self, queue: QueueName, messages: Sequence[Message]) -> None:
+        self.deliveries.append([message.body for message in messages])
 
     def handling(self, queue: QueueName, messages: Sequence[Message]) -> AbstractContextManager[None]:
         return nullcontext()
