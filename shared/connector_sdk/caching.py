@@ -33,14 +33,14 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is kept for a request. `usable`: it may stand for the call; else the vendor may be asked about it."""
+    """What is kept for a request. `usable`: it may stand for the call; else the vendor is asked about it."""
 
     answer: KeptAnswer
     usable: bool
 
     @property
     def validators(self) -> Mapping[str, str]:
-        """The header that asks whether the answer still holds; none where that cannot be asked."""
+        """The header that asks whether the answer still holds. Of a usable answer there may be none."""
         headers = self.answer.headers
         if "etag" in headers:
             return {"If-None-Match": headers["etag"]}
@@ -98,7 +98,9 @@ class StepCache:
         usable = found is not None and may_use and self._is_usable(found)
         if may_use:
             self._told("hit" if usable else "miss")
-        return None if found is None else Known(found, usable)
+        if found is None or not (usable or (may_ask and _speaks_by_body(found))):
+            return None
+        return Known(found, usable)
 
     def took(
         self, request: Request, headers: Mapping[str, str], body: bytes, url: str, secret_params: frozenset[str]

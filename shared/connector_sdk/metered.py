@@ -147,8 +147,7 @@ class MeteredClient:
     async def _look(self, request: Request) -> Known | None:
         if self._cache is None:
             return None
-        known = await self._cache.look(request, read_anew=self.calls > 0)
-        return known if known is not None and (known.usable or known.validators) else None
+        return await self._cache.look(request, read_anew=self.calls > 0)
 
     def _is_confirmed(self, request: Request, known: Known, headers: Mapping[str, str]) -> bool:
         assert self._cache is not None

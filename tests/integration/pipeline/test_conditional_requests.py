@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from cache_world import Shop, drop, entries_of
 from test_csv_api_run import MAPPINGS, config
+from test_json_api_run import MAPPING
 
 from pipeline import Pipeline
 from sandboxes.behaviour.validators import ValidatorMode
@@ -95,6 +96,25 @@ async def test_a_changed_source_has_nothing_to_ask_about(shop: Shop) -> None:
     )
     assert (await shop.sync(source)).cache_hits == 0
     assert statuses(shop.state) == [200] * 4
+
+
+async def test_where_a_header_says_how_the_read_goes_on_nobody_asks(shop: Shop) -> None:
+    """The one page has not changed, but has another after it by now, whose row a narrower read has brought already."""
+    entity: dict[str, Any] = {
+        "url": f"{shop.url}/linkheader/products?size=77",
+        "id_path": "productID",
+        "pagination": {"type": "link"},
+        "updated_at_path": "updatedAt",
+        "updated_since_param": "updated_since",
+    }
+    source = await shop.pipeline.add_source({"entities": {"inventory": entity}}, field_mappings=MAPPING)
+    assert (await shop.sync(source)).entities["inventory"].inserted == 77
+    key = shop.state.add("products", productName="the newest")
+    assert (await shop.sync(source, trigger="schedule")).entities["inventory"].inserted == 1
+
+    full = await shop.sync(source, mode="full")
+    assert (full.entities["inventory"].read, full.entities["inventory"].deleted) == (78, 0)
+    assert str(key) in {row["external_id"] for row in await shop.pipeline.rows("inventory", source)}
 
 
 @pytest.mark.parametrize("mode", ["strong", "modified"])

@@ -100,7 +100,7 @@ async def test_nothing_is_kept_before_the_step_has_ended_well(rig: Rig) -> None:
     ids=["by_a_test", "before_the_last_read", "the_last_read", "since_then", "this_run", "a_later_run"],
 )
 async def test_a_run_uses_answers_of_the_last_good_read_or_newer(rig: Rig, kept_by: int | None, usable: bool) -> None:
-    await rig.keep(replace(RULE, run_seq=kept_by))
+    await rig.keep(replace(RULE, run_seq=kept_by), etag='"a"')
     known = await rig.step().look(REQUEST, read_anew=False)
     assert known is not None
     assert known.usable is usable
@@ -110,7 +110,7 @@ async def test_a_run_uses_answers_of_the_last_good_read_or_newer(rig: Rig, kept_
 
 
 async def test_an_answer_is_used_while_the_source_allows_and_not_after_a_call(rig: Rig) -> None:
-    await rig.keep(replace(RULE, run_seq=4))
+    await rig.keep(replace(RULE, run_seq=4), etag='"a"')
     for step, read_anew, usable in (
         (rig.step(), False, True),
         (rig.step(), True, False),
@@ -212,6 +212,28 @@ async def test_what_a_304_cannot_speak_of_is_not_asked_about(rig: Rig, change: d
     known = await rig.step().look(request, read_anew=False)
     assert known is not None
     assert known.usable
+
+
+@pytest.mark.parametrize("kept_by", [None, 2], ids=["by_a_test", "before_the_last_read"])
+@pytest.mark.parametrize(
+    ("change", "headers"),
+    [
+        ({"goes_on_by_header": True}, {}),
+        ({"goes_on_by_header": True}, {"link": "<http://vendor/items?page=2>; rel=next"}),
+        ({"method": "POST"}, {}),
+        ({}, {"link": "<http://vendor/items?page=2>; rel=next"}),
+        ({}, {"x_total_count": "20"}),
+    ],
+    ids=["last_page_by_header", "page_by_header", "post", "link", "total_in_a_header"],
+)
+async def test_nor_if_it_is_fresh_and_may_not_be_used(
+    rig: Rig, kept_by: int | None, change: dict[str, Any], headers: dict[str, str]
+) -> None:
+    """Else a 304 would bring back headers that name no next page, and the read would end too early."""
+    request = replace(REQUEST, **change)
+    await rig.keep(replace(RULE, run_seq=kept_by), request, etag='"a"', **headers)
+    assert await rig.step().look(request, read_anew=False) is None
+    assert rig.events == ["kept", "miss"]
 
 
 async def test_redis_away_is_a_miss_and_keeps_nothing(rig: Rig) -> None:
