@@ -80,11 +80,15 @@ async def of_run(conn: Connection, run: RunHead, entity: Entity, *, targeted: bo
 
 
 async def of_source(conn: Connection, source_id: SourceId) -> CacheRule | None:
-    """The rule for a test or a preview of a stored source; None when it is gone or keeps nothing."""
+    """The rule for a test or a preview of a stored source; None when it is gone or keeps nothing.
+
+    After a run that did not succeed the person wants to know whether the source answers now.
+    """
     row = await conn.fetchrow(_SQL["of_source"], source_id)
     if row is None or row["ttl"] == 0:
         return None
-    return CacheRule(source_id, row["user_id"], row["ttl"], row["secret"], "first")
+    use: CacheUse = "first" if row["last_was_good"] else "never"
+    return CacheRule(source_id, row["user_id"], row["ttl"], row["secret"], use)
 
 
 async def forget(conn: Connection, source_id: SourceId) -> None:

@@ -16,7 +16,12 @@ left join lateral (
 where e.run_id = $1 and e.entity = $2
 
 -- name: of_source
-select id, user_id, cache_ttl_seconds as ttl, cache_secret as secret from external_data_sources where id = $1 and not is_deleted
+-- `last_was_good`: so did the last run that came to an end of its own; a source that has none is as good.
+select s.id, s.user_id, s.cache_ttl_seconds as ttl, s.cache_secret as secret,
+  coalesce((select r.status = 'succeeded' from sync_runs r
+    where r.source_id = s.id and r.run_seq is not null and r.status in ('succeeded', 'partial', 'failed')
+    order by r.run_seq desc limit 1), true) as last_was_good
+from external_data_sources s where s.id = $1 and not s.is_deleted
 
 -- name: forget
 update external_data_sources set cache_secret = gen_random_uuid() where id = $1 returning user_id

@@ -8,6 +8,7 @@ import pytest
 from cache_world import Shop
 
 from pipeline import Pipeline
+from sandboxes.behaviour.auth import Auth
 from sandboxes.json_api.app import build_app
 from sandboxes.json_api.state import JsonApiState
 from sandboxes.serving import running
@@ -70,6 +71,23 @@ async def test_what_a_test_kept_does_not_stand_for_a_runs_read(shop: Shop) -> No
     await tried(shop, source)
     assert ((first := await shop.sync(source)).api_calls, first.cache_hits) == (4, 0)
     assert await shop.cursor(source) is not None
+    assert ((await tried(shop, source)).ok, shop.calls) == (True, 0)
+
+
+async def test_after_a_run_that_failed_a_test_is_a_call_until_one_succeeds(shop: Shop) -> None:
+    source = await shop.add()
+    await shop.sync(source)
+    shop.state.behaviour.auth = Auth(kind="bearer", secrets={"another": "account"})
+    failed = await shop.sync(source, trigger="schedule")
+    assert failed.error is not None
+    assert failed.error.category == "AUTH_FAILED"
+    for _ in range(2):
+        assert ((found := await tried(shop, source)).ok, found.category, shop.calls) == (False, "AUTH_FAILED", 1)
+    assert (await sampled(shop, source)).category == "AUTH_FAILED"
+
+    shop.state.behaviour.auth = Auth()
+    assert ((await tried(shop, source)).ok, shop.calls) == (True, 1)
+    assert (await shop.sync(source)).status == "succeeded"
     assert ((await tried(shop, source)).ok, shop.calls) == (True, 0)
 
 
