@@ -26,7 +26,8 @@ insert into sync_pages (run_id, entity, page_no, user_id, epoch, cursor, next_cu
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 on conflict (run_id, entity, page_no) do update set
   epoch = excluded.epoch, cursor = excluded.cursor, next_cursor = excluded.next_cursor, is_last = excluded.is_last,
-  records = excluded.records, batches = excluded.batches, bytes = excluded.bytes, digest = excluded.digest, fetched_at = now()
+  records = excluded.records, batches = excluded.batches, bytes = excluded.bytes, digest = excluded.digest,
+  missing = 0, fetched_at = now()
 
 -- name: note_missing
 update sync_pages set missing = $5 where run_id = $1 and entity = $2 and page_no = $3 and epoch = $4
