@@ -119,6 +119,13 @@ class StepCache:
         answer = replace(known.answer, kept_at=self._clock.unix(), kept_by=self._rule.run_seq)
         self._still_good.append((self._question(request), answer))
 
+    async def distrust(self, request: Request) -> None:
+        """The vendor said "not modified" of something else: who comes back to this request asks for it whole."""
+        try:
+            await self._store.distrust(self._shelf, self._question(request))
+        except PlatformAwayError:
+            self._told("away")
+
     async def keep(self) -> None:
         """The connector has accepted all that the step read. Never raises PlatformAwayError."""
         waiting, self._waiting = self._waiting, []

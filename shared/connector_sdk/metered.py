@@ -71,7 +71,7 @@ class MeteredClient:
             secrets = renewed
             answer = await self._call(request, secrets, known)
         if answer.status == 304 and known is not None:
-            if self._is_confirmed(request, known, answer.headers):
+            if await self._is_confirmed(request, known, answer.headers):
                 return self._kept(known)
             answer = await self._call(request, secrets, None)
         await self._judge(answer, request, answer.body)
@@ -99,7 +99,7 @@ class MeteredClient:
                             async for chunk in chunks:
                                 yield chunk
                         return
-                    if self._is_confirmed(request, asked, answer.headers):
+                    if await self._is_confirmed(request, asked, answer.headers):
                         break
         assert known is not None
         response = self._kept(known)
@@ -149,9 +149,11 @@ class MeteredClient:
             return None
         return await self._cache.look(request, read_anew=self.calls > 0)
 
-    def _is_confirmed(self, request: Request, known: Known, headers: Mapping[str, str]) -> bool:
+    async def _is_confirmed(self, request: Request, known: Known, headers: Mapping[str, str]) -> bool:
         assert self._cache is not None
         if not known.is_confirmed_by(headers):
+            # Asking again is a call that the step has not reserved: it may have to come back for it.
+            await self._cache.distrust(request)
             return False
         self._cache.confirmed(request, known)
         return True

@@ -212,6 +212,10 @@ class ResponseCache(Protocol):
         """The vendor said that the answer still holds: it is fresh again. It is not kept longer than before."""
         ...
 
+    async def distrust(self, shelf: Shelf, question: Question) -> None:
+        """Remove what is kept for this question: the vendor neither confirms nor replaces it."""
+        ...
+
     async def purge(self, source_id: str) -> None:
         """Remove everything that is kept for this source."""
         ...

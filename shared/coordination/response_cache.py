@@ -73,10 +73,11 @@ class RedisResponseCache:
         head = {"held": True, "kept_at": answer.kept_at, "kept_by": answer.kept_by}
         return await self._write(shelf, _entry(shelf, question), head, b"", ttl)
 
+    async def distrust(self, shelf: Shelf, question: Question) -> None:
+        await self._remove(shelf.source_id, [_entry(shelf, question), self._held(question)])
+
     async def purge(self, source_id: str) -> None:
-        entries = [entry.decode() for entry in await self._books("list", source_id)]
-        await self._drop(entries)
-        await self._books("forget", source_id, json.dumps(entries))
+        await self._remove(source_id, [entry.decode() for entry in await self._books("list", source_id)])
 
     async def _write(self, shelf: Shelf, key: str, head: dict[str, Any], body: bytes, ttl: int) -> bool:
         text = encode_json(head)
@@ -113,6 +114,10 @@ class RedisResponseCache:
         (length,) = _LENGTH.unpack_from(plain)
         end = _LENGTH.size + length
         return decode_json(plain[_LENGTH.size : end]), plain[end:]
+
+    async def _remove(self, source_id: str, entries: list[str]) -> None:
+        await self._drop(entries)
+        await self._books("forget", source_id, json.dumps(entries))
 
     async def _drop(self, entries: list[str]) -> None:
         for entry in entries:  # one by one: in a cluster they are on different nodes

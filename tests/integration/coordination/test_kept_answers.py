@@ -118,6 +118,22 @@ async def test_only_the_source_with_its_secret_and_these_keys_opens_it(rig: Rig)
     assert await rig.cache(OLD).find(mine, question, "fresh") is None
 
 
+@pytest.mark.parametrize("to_confirm", [False, True], ids=["as_it_is", "to_confirm"])
+async def test_what_is_distrusted_is_gone_and_its_neighbour_stays(rig: Rig, to_confirm: bool) -> None:
+    mine, question, neighbour, cache = shelf(), asked(), asked(), rig.cache()
+    for kept in (question, neighbour):
+        await cache.keep(mine, kept, answer(), ttl=60, to_confirm=to_confirm)
+    books = len(await rig.books())
+
+    for _ in range(2):
+        await cache.distrust(mine, question)
+        assert await cache.find(mine, question, "either") is None
+        assert await cache.find(mine, neighbour, "fresh") == answer()
+        assert len(await rig.books()) == books - (2 if to_confirm else 1)
+    await cache.purge(mine.source_id)
+    assert await rig.books() == {}
+
+
 async def test_one_source_is_purged_and_the_other_stays(rig: Rig) -> None:
     mine, other, cache = shelf(), shelf(), rig.cache()
     kept = asked()

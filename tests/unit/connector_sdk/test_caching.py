@@ -48,6 +48,10 @@ class Shelves:
     async def confirm(self, shelf: Shelf, question: Question, answer: KeptAnswer, *, ttl: int) -> bool:
         return await self.keep(shelf, question, answer, ttl=ttl, to_confirm=True)
 
+    async def distrust(self, shelf: Shelf, question: Question) -> None:  # noqa: ARG002 - one shelf
+        self.check()
+        del self.kept[question]
+
     async def purge(self, source_id: str) -> None:
         """Not asked for here."""
 
@@ -242,4 +246,5 @@ async def test_redis_away_is_a_miss_and_keeps_nothing(rig: Rig) -> None:
     assert await step.look(REQUEST, read_anew=False) is None
     step.took(REQUEST, {}, b"{}", REQUEST.url, frozenset())
     await step.keep()
-    assert rig.events == ["away", "away"]
+    await step.distrust(REQUEST)
+    assert rig.events == ["away"] * 3
