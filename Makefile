@@ -4,7 +4,8 @@
 .DELETE_ON_ERROR:
 
 RUN := .venv/bin
-# Most tests wait for servers rather than for a processor. WORKERS=0 runs them in one process.
+# Most tests wait for servers rather than for a processor. WORKERS=0 runs them in one process. In the order of the folders
+# the long ones of tests/e2e come early; by size of their files they would come last, one worker waiting for another.
 WORKERS ?= 3
 
 help:
@@ -29,7 +30,7 @@ up: setup
 
 test: setup
 	@scripts/test-servers
-	$(RUN)/python -m pytest -m "not soak and not vendor" -n $(WORKERS) --dist loadfile $(ARGS)
+	$(RUN)/python -m pytest -m "not soak and not vendor" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 vendors: setup
 	$(RUN)/python -m pytest -m vendor -s tests/vendors $(ARGS)

@@ -27,8 +27,11 @@ from shared.http.hop import HttpRequest
 from shared.messaging.memory import MemoryBus
 
 NONE: dict[str, str] = {"type": "none"}
-EVERY = pytest.mark.parametrize("step", [3, pytest.param(1, marks=[pytest.mark.soak, pytest.mark.timeout(300)])])
+_ALL = pytest.param(1, marks=[pytest.mark.soak, pytest.mark.timeout(300)])
+EVERY = pytest.mark.parametrize("step", [3, _ALL])
 """Every third spelling where a place needs a story of its own; `make soak` takes all of them. The client takes all."""
+RARELY = pytest.mark.parametrize("step", [6, _ALL])
+"""Where that story is a whole run for each."""
 
 
 def sources(source_type: str, address: str, base: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -168,7 +171,7 @@ async def test_no_link_to_the_next_page_leads_to_a_refused_address(world: World)
     assert world.listener.heard == []
 
 
-@EVERY
+@RARELY
 async def test_no_single_record_is_fetched_from_a_refused_address(world: World, step: int) -> None:
     """A webhook names an id, and the run reads that record alone: at `by_id_url`."""
 
