@@ -67,9 +67,12 @@ class StepBudget:
         *,
         uses_cache: bool,
         meter: Meter | None,
+        parks: bool,
     ) -> None:
-        """`calls`: of the whole step, by limit class. `slot`: what a ParkError carried, as `class=slot`."""
+        """`calls`: of the whole step, by limit class. `slot`: what a ParkError carried, as `class=slot`. `parks`: see
+        `step_budget`."""
         self.uses_cache = uses_cache
+        self._parks = parks
         self._gate = gate
         self._db = db
         self._budgets = budgets
@@ -103,7 +106,7 @@ class StepBudget:
             try:
                 self._grants[limit_class] = await self._stack.enter_async_context(step)
             except ParkError as park:
-                raise _named(park, limit_class) from None
+                raise await self._named(park, limit_class) from None
         self._reserved = True
 
     async def give_back(self, park: ParkError) -> None:
@@ -134,7 +137,7 @@ class StepBudget:
                 try:
                     await self._grants[name].ready()
                 except ParkError as park:
-                    raise _named(park, name) from None
+                    raise await self._named(park, name) from None
             started = time.monotonic()
             for name in limit_classes:
                 await self._begin(name)
@@ -148,7 +151,16 @@ class StepBudget:
         try:
             await stack.enter_async_context(self._grants[limit_class].call())
         except ParkError as park:
-            raise _named(park, limit_class) from None
+            raise await self._named(park, limit_class) from None
+
+    async def _named(self, park: ParkError, limit_class: str) -> ParkError:
+        """As the step's own: its slot is carried as `class=slot`, or by a step that does not come back, given back."""
+        slot = f"{limit_class}={park.slot}" if park.slot else ""
+        named = ParkError(park.message, resume_at=park.resume_at, slot=slot, wait=park.wait)
+        if self._parks:
+            return named
+        await self.give_back(named)
+        return ParkError(park.message, resume_at=park.resume_at, slot="", wait=park.wait)
 
     async def blocked(self, limit_class: str, retry_after: float | None) -> None:
         """429: nobody on this account calls for that long."""
@@ -198,12 +210,16 @@ async def step_budget(
     *,
     use: CacheUse = "never",
     meter: Meter | None = None,
+    parks: bool = True,
 ) -> AsyncIterator[StepBudget | SpentBudget]:
     """Reserve all calls of a step before it starts, but for one that may find all its answers in the cache (`first`).
 
-    Where the step would have to wait, one that may then use the cache (`stand_in`) starts nevertheless.
+    Where the step would have to wait, one that may then use the cache (`stand_in`) starts nevertheless. `parks` False:
+    it is not a message that comes back, so no ParkError of it carries a slot; runs may have its time at once.
     """
-    async with StepBudget(gate, db, budgets, calls, slot, uses_cache=use == "first", meter=meter) as budget:
+    async with StepBudget(
+        gate, db, budgets, calls, slot, uses_cache=use == "first", meter=meter, parks=parks
+    ) as budget:
         parked: ParkError | None = None
         if use != "first":
             try:
@@ -221,8 +237,3 @@ async def step_budget(
         finally:
             if not spent.asked:
                 await budget.give_back(parked)
-
-
-def _named(park: ParkError, limit_class: str) -> ParkError:
-    slot = f"{limit_class}={park.slot}" if park.slot else ""
-    return ParkError(park.message, resume_at=park.resume_at, slot=slot, wait=park.wait)

@@ -140,9 +140,11 @@ class SourceOpener:
         cursor: Cursor = None,
         slot: str | None = None,
         calls: Mapping[str, int] | None = None,
+        parks: bool = True,
     ) -> AsyncIterator[OpenSource]:
         """Reserve the calls of one step and hold the plain credentials until it is over. `calls`: those of another step
-        than to read the page at `cursor`.
+        than to read the page at `cursor`. `parks` False: whoever asked is told of a ParkError instead of coming back
+        with its slot, so it has none.
 
         Raises ParkError (with the slot to come back with), SealError, ConfigurationError, AuthenticationError (nobody
         has consented yet), PlatformAwayError.
@@ -165,7 +167,9 @@ class SourceOpener:
             rule = None if self._answers is None else sealed.cache
             use = "never" if rule is None else rule.use
             meter = meter_of(connector.spec, sealed, account)
-            async with step_budget(self._gate, self._db, budgets, calls, slot, use=use, meter=meter) as budget:
+            async with step_budget(
+                self._gate, self._db, budgets, calls, slot, use=use, meter=meter, parks=parks
+            ) as budget:
                 with access as secrets:
                     http = self._http.watched(self._meter.of(sealed.source_type))
                     cache = self._cache(sealed, rule, fingerprint, budget)

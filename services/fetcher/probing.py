@@ -80,7 +80,7 @@ class ProbeHandler:
         calls = 0
         for entity in entities:
             try:
-                async with self._opener.open(sealed, entity) as opened:
+                async with self._opener.open(sealed, entity, parks=False) as opened:
                     found[entity] = await opened.source.check(entity)
                     await opened.client.keep()
                     calls += opened.client.calls
@@ -93,7 +93,7 @@ class ProbeHandler:
     async def _together(
         self, sealed: SealedSource, entities: Sequence[Entity], calls: Mapping[str, int]
     ) -> tuple[_Outcomes, int]:
-        async with self._opener.open(sealed, entities[0], calls=calls) as opened:
+        async with self._opener.open(sealed, entities[0], calls=calls, parks=False) as opened:
             assert isinstance(opened.source, JointSource)
             found = await opened.source.check_together(entities)
             if not any(isinstance(outcome, HeadraceError) for outcome in found.values()):

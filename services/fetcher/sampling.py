@@ -33,7 +33,7 @@ class SampleHandler:
             reply = SampleReply(ok=False, message="the request expired before it could start", records=[])
         else:
             try:
-                async with self._opener.open(sealed, request.entity) as opened:
+                async with self._opener.open(sealed, request.entity, parks=False) as opened:
                     records = await _sample(opened.source, request.entity, request.size)
                     await opened.client.keep()
                 reply = SampleReply(ok=True, message=f"{len(records)} records.", records=_bounded(records))

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 from cache_world import Shop
 
-from pipeline import Pipeline
+from pipeline import Pipeline, eventually
 from sandboxes.behaviour.auth import Auth
 from sandboxes.json_api.app import build_app
 from sandboxes.json_api.state import JsonApiState
@@ -101,3 +102,15 @@ async def test_a_source_that_keeps_nothing_is_called_each_time(shop: Shop) -> No
     source = await shop.add(cache_ttl_seconds=0)
     for _ in range(2):
         assert ((await tried(shop, source)).ok, shop.calls) == (True, 1)
+
+
+async def test_tests_and_previews_on_a_spent_budget_let_no_run_wait_longer(shop: Shop) -> None:
+    source = await shop.add(cache_ttl_seconds=0, rate_limit={"per_minute": 1})
+    assert (await tried(shop, source)).ok
+    for _ in range(3):
+        replies = [await tried(shop, source), await sampled(shop, source)]
+        assert [(reply.ok, reply.category) for reply in replies] == [(False, "RATE_LIMITED")] * 2
+    run_id = await shop.pipeline.ask(source)
+    run = await eventually(lambda: shop.pipeline.view(run_id), lambda view: view.waiting_on == "rate_limit", within=20)
+    assert run.resume_at is not None
+    assert run.resume_at - datetime.now(UTC) < timedelta(seconds=62)
