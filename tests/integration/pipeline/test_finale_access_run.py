@@ -17,14 +17,19 @@ from sandboxes.finale.generated import Size, filling
 from sandboxes.finale.spoils import Spoil
 from sandboxes.finale.state import FinaleState
 from sandboxes.serving import running
+from services.fetcher.budget import budgets_of
 from shared.clock import SystemClock
 from shared.connector_sdk.conformance.workbench import Ledger
 from shared.connector_sdk.credentials import apply
 from shared.connector_sdk.metered import MeteredClient
+from shared.connector_sdk.spec import RateLimit
 from shared.connectors.finale.source import FinaleConnector, FinaleSource
 from shared.connectors.finale.spec import SPEC
 from shared.contracts.ids import ENTITIES, Entity, SourceId
 from shared.contracts.messages import ProbeReply, ProbeRequested, decode, encode
+from shared.coordination.gate import SlotGate
+from shared.coordination.limiter import RedisRateLimiter
+from shared.coordination.redis import RedisServer
 from shared.errors import HeadraceError
 from shared.http.client import HttpClient
 from shared.http.egress import EgressPolicy
@@ -151,6 +156,29 @@ async def test_the_fetcher_answers_a_test_by_two_calls_and_with_wrong_keys_by_on
     assert (bad.ok, bad.category, set(bad.entities)) == (False, "AUTH_FAILED", set(ENTITIES))
     assert not any(one.ok for one in bad.entities.values())
     assert len(state.arrivals) == 2 + 1
+
+
+async def test_while_a_run_reads_a_report_the_test_tells_what_rest_told(
+    pipeline: Pipeline, redis_url: str, redis_prefix: str
+) -> None:
+    state = FinaleState(filling(SMALL))
+    async with running(build_app(state)) as url, RedisServer.at(redis_url) as redis:
+        config = by_rest(url) | {"report_urls": {entity: report_url(url, data) for entity, data in SETS.items()}}
+        source = await pipeline.add_source(config, CREDENTIALS, source_type="finale_inventory")
+        account = f"finale_inventory|{SPEC.account(config, '')}"
+        turn = budgets_of(SPEC.rate_limits, RateLimit(), account, "a run")["report"]
+        gate = SlotGate(RedisRateLimiter(redis, history=no_history, prefix=redis_prefix), SystemClock())
+        async with gate.call(turn):
+            reply = await answer_of(pipeline, source, config)
+        assert reply.ok, reply
+        assert {entity: one.sample_count for entity, one in reply.entities.items()} == dict.fromkeys(ENTITIES, 1)
+        assert not any("/doc/report/" in arrival.path for arrival in state.arrivals)
+        read = await answer_of(pipeline, source, config)
+    assert {one.sample_count for one in read.entities.values()} == {20}
+
+
+async def no_history(_scope: str) -> list[tuple[float, int]]:
+    return []
 
 
 async def answer_of(pipeline: Pipeline, source: SourceId, config: dict[str, Any]) -> ProbeReply:
