@@ -6,12 +6,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Self
 
+from services.fetcher.call_counts import CallCounts
 from services.fetcher.month_meter import Meter
 from shared.connector_sdk.spec import RateLimit
 from shared.coordination.gate import Grant, SlotGate
 from shared.coordination.ports import Budget, Window
 from shared.errors import ParkError
-from shared.storage import upstream_calls
 from shared.storage.cache_rules import CacheUse
 from shared.storage.database import Database
 
@@ -74,12 +74,11 @@ class StepBudget:
         self.uses_cache = uses_cache
         self._parks = parks
         self._gate = gate
-        self._db = db
+        self._counts = CallCounts(db, meter)
         self._budgets = budgets
         self._cost = calls
         self._slot = slot
         self._grants: dict[str, Grant] = {}
-        self._meter = meter
         self._calls: dict[str, AsyncExitStack] = {}
         self._reserved = False
         self._stack = AsyncExitStack()
@@ -118,17 +117,29 @@ class StepBudget:
     async def spend(self, *limit_classes: str) -> None:
         """Begin one call; it ends with the next one of the class or with the client's `concurrency` context."""
         await self.reserve()
-        if len(limit_classes) > 1:
-            await self._together(limit_classes)
-        else:
-            await self._begin(limit_classes[0])
-        scopes = [self._budgets[name].scope for name in limit_classes if self._budgets[name].windows]
-        if scopes or self._meter:
-            # The limiter asks for these when Redis has forgotten: a call is remembered before it is sent. So is a read
-            # that the vendor counts by the month: what a crash falsifies is one too many, never one too few.
-            async with self._meter.counting(self._db) if self._meter else self._db.transaction() as conn:
-                for scope in scopes:
-                    await upstream_calls.add_calls(conn, scope, 1)
+        for name in limit_classes:
+            await self._promised(name)
+        # Before the calls' moment: what is written between that moment and the sending makes them late, and calls that
+        # come late come too close to the next ones.
+        counted = await self._counts.add([scope for scope in map(self._scope, limit_classes) if scope])
+        try:
+            if len(limit_classes) > 1:
+                await self._together(limit_classes)
+            else:
+                await self._begin(limit_classes[0])
+        except ParkError:
+            await self._counts.take_back(counted)
+            raise
+
+    def _scope(self, limit_class: str) -> str | None:
+        budget = self._budgets[limit_class]
+        return budget.scope if budget.windows else None
+
+    async def _promised(self, limit_class: str) -> None:
+        try:
+            await self._grants[limit_class].promised()
+        except ParkError as park:
+            raise await self._named(park, limit_class) from None
 
     async def _together(self, limit_classes: tuple[str, ...]) -> None:
         """Begin one call in several classes at one moment: what is counted early is sent late, and late is too many."""

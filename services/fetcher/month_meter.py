@@ -1,14 +1,10 @@
 """The monthly meter of one source, where its vendor has one."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
 from shared.connector_sdk.spec import ConnectorSpec
 from shared.contracts.ids import UserId
-from shared.storage import read_meters
-from shared.storage.database import Connection, Database
 from shared.storage.sealed_sources import SealedSource
 
 
@@ -21,15 +17,6 @@ class Meter:
     account: str
     pool: str
     zone: str
-
-    @asynccontextmanager
-    async def counting(self, db: Database) -> AsyncIterator[Connection]:
-        """One read more, in a transaction that may count elsewhere too."""
-        async with db.for_tenant(self.user_id) as conn:
-            await read_meters.count_reads(
-                conn, self.source_id, self.user_id, self.account, self.pool, self.zone, reads=1
-            )
-            yield conn
 
 
 def meter_of(spec: ConnectorSpec, sealed: SealedSource, account: str) -> Meter | None:

@@ -128,10 +128,14 @@ class Grant:
             await asyncio.wait([heart])
             await self._release(lease)
 
-    async def ready(self) -> None:
-        """Wait until the next call can be sent, so that it begins at once. Raises as `SlotGate.step` does."""
+    async def promised(self) -> None:
+        """Have a slot for the next call, whose time may be still to come. Raises as `SlotGate.step` does."""
         if not self._slot:
             await self._reserve(None)
+
+    async def ready(self) -> None:
+        """Wait until the next call can be sent, so that it begins at once. Raises as `SlotGate.step` does."""
+        await self.promised()
         turn = await self._limiter.redeem(self._budget, self._slot)
         if turn.state == "wait":
             await self._clock.sleep(turn.wait)

@@ -1,5 +1,6 @@
 """Reads that a vendor counts by the calendar month: how many were made, by account, source and allowance."""
 
+from datetime import date
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -35,9 +36,15 @@ class AccountReads(BaseModel):
 
 async def count_reads(
     conn: Connection, source_id: UUID, user_id: UserId, account: str, pool: str, zone: str, reads: int
-) -> None:
-    """Count reads that are about to be made, in the month that it is now in the vendor's zone."""
-    await conn.execute(_SQL["count"], source_id, account, zone, user_id, pool, reads)
+) -> date:
+    """Count reads that are about to be made, in the vendor's month of now; the first day of that month."""
+    month: date = await conn.fetchval(_SQL["count"], source_id, account, zone, user_id, pool, reads)
+    return month
+
+
+async def take_back(conn: Connection, source_id: UUID, account: str, month: date) -> None:
+    """One read that was counted in that month was not made."""
+    await conn.execute(_SQL["take_back"], source_id, account, month)
 
 
 async def reads_by_account(conn: Connection) -> list[AccountReads]:

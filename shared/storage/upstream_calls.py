@@ -23,10 +23,15 @@ class AccountUse(BaseModel):
     last_call_minute: datetime
 
 
-async def add_calls(conn: Connection, scope: str, calls: int) -> None:
-    """Count calls made now on this account."""
-    if calls:
-        await conn.execute(_SQL["add"], scope, calls)
+async def add_calls(conn: Connection, scope: str, calls: int) -> datetime:
+    """Count calls that are about to be made on this account; the minute in which they are counted."""
+    minute: datetime = await conn.fetchval(_SQL["add"], scope, calls)
+    return minute
+
+
+async def take_back(conn: Connection, scope: str, minute: datetime) -> None:
+    """One call that was counted in that minute was not made."""
+    await conn.execute(_SQL["take_back"], scope, minute)
 
 
 async def calls_of_last_hour(db: Database, scope: str) -> list[tuple[float, int]]:

@@ -2,6 +2,10 @@
 insert into read_meters as m (source_id, account, month, user_id, pool, reads)
 values ($1, $2, date_trunc('month', now() at time zone $3)::date, $4, $5, $6)
 on conflict (source_id, account, month) do update set reads = m.reads + excluded.reads, pool = excluded.pool
+returning month
+
+-- name: take_back
+update read_meters set reads = reads - 1 where source_id = $1 and account = $2 and month = $3
 
 -- name: by_account
 -- The newest month of each account that was read within the last two.

@@ -1,6 +1,10 @@
 -- name: add
 insert into upstream_calls (scope, minute, calls) values ($1, date_trunc('minute', now()), $2)
 on conflict (scope, minute) do update set calls = upstream_calls.calls + excluded.calls
+returning minute
+
+-- name: take_back
+update upstream_calls set calls = calls - 1 where scope = $1 and minute = $2
 
 -- name: last_hour
 select extract(epoch from least(minute + interval '1 minute', now()))::float8 as until, calls
