@@ -27,24 +27,38 @@ class Upserter:
 
         Returns the counters of the batches committed now. Raises PlatformAwayError when Postgres cannot serve.
         """
+        due = batches
+        while due:
+            try:
+                return await self._write_together(run_id, entity, due)
+            except _StagedTooMuchError as other:
+                due = other.due
+        return []
+
+    async def _write_together(self, run_id: RunId, entity: Entity, batches: Sequence[PageTransformed]) -> list[Tally]:
+        group = group_batches(batches)
         async with self._db.for_run(run_id) as (conn, run):
-            if run is None:
+            if run is None or not await self._is_open(conn, run, entity):
                 return []
+            write = _Write(conn, run, entity, self._statements[entity], group)
+            # Before the wait for other writers of the entity: what is staged is nobody else's affair.
+            await write.stage()
             due = await self._due(conn, run, entity, batches)
-            if not due:
-                return []
-            group = group_batches(due)
-            await _Write(conn, run, entity, self._statements[entity], group).run()
+            if len(due) < len(batches):
+                raise _StagedTooMuchError(due)
+            await write.run()
         return list(group.tallies.values())
+
+    async def _is_open(self, conn: Connection, run: RunHead, entity: Entity) -> bool:
+        sql = self._statements[entity]
+        held = await conn.fetchval(sql["hold_run"], run.id)
+        return bool(held and await conn.fetchval(sql["entity_open"], run.id, entity))
 
     async def _due(
         self, conn: Connection, run: RunHead, entity: Entity, batches: Sequence[PageTransformed]
     ) -> list[PageTransformed]:
+        """Those that count, once no other writer is at this entity."""
         sql = self._statements[entity]
-        if not (
-            await conn.fetchval(sql["hold_run"], run.id) and await conn.fetchval(sql["entity_open"], run.id, entity)
-        ):
-            return []
         await conn.execute(sql["serialise_entity"], f"{run.id}/{entity}")
         numbers = sorted({batch.page_no for batch in batches})
         epochs = {row["page_no"]: row["epoch"] for row in await conn.fetch(sql["pages"], run.id, entity, numbers)}
@@ -52,6 +66,14 @@ class Upserter:
         return [
             batch for batch in batches if epochs.get(batch.page_no) == batch.epoch and place_of(batch) not in marked
         ]
+
+
+class _StagedTooMuchError(Exception):
+    """Some of the staged batches count no more: the transaction ends without a trace, and begins anew with these."""
+
+    def __init__(self, due: Sequence[PageTransformed]) -> None:
+        super().__init__(len(due))
+        self.due = due
 
 
 class _Write:
@@ -67,7 +89,7 @@ class _Write:
         """In the order of `seq`, also those that lose to a batch that was written before."""
 
     async def run(self) -> None:
-        await self._stage()
+        """After `stage`."""
         if await self._may_be_seen():
             await self._settle_duplicates()
             await self._settle_gone()
@@ -80,7 +102,8 @@ class _Write:
         await self._quarantine()
         await self._mark()
 
-    async def _stage(self) -> None:
+    async def stage(self) -> None:
+        """Bring the group to the connection's own stages."""
         await self._conn.execute(self._sql["create_stage"])
         if not self._group.staged:
             return

@@ -21,6 +21,23 @@ async def test_the_same_batch_twice_is_written_once(core: Core) -> None:
     assert await core.write(batch) == [], "nor after the end"
 
 
+async def test_of_batches_that_come_together_those_that_count_no_more_take_none_along(core: Core) -> None:
+    source = await core.source()
+    run = await core.running(source)
+    first = core.batch(run, await core.page(run, 1, 2, last=False), [item("a"), item("b", sku="1")])
+    await core.write(first)
+    second = core.batch(run, await core.page(run, 2, 2), [item("b", sku="2"), item("c")], page_no=2)
+    replaced = core.batch(run, second.epoch - 1_000, [item("d")], page_no=2, batch_no=1)
+
+    written = await core.write(first, replaced, second)
+    await core.close(run)
+
+    assert [(tally.batch.page_no, tally.inserted) for tally in written] == [(2, 2)]
+    assert counters((await core.view(run)).entities["inventory"]) == {"inserted": 3, "duplicates": 1}
+    rows = await core.rows(source)
+    assert {key: row["sku"] for key, row in rows.items()} == {"a": None, "b": "2", "c": None}
+
+
 async def test_a_replaced_epoch_is_refused(core: Core) -> None:
     source = await core.source()
     run = await core.running(source)
