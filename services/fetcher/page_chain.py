@@ -75,7 +75,6 @@ class PageHandler:
                 async with self._opener.open(sealed, due.entity, cursor=due.cursor, slot=due.slot) as opened:
                     try:
                         harvest = await self._read(opened.source, due, verdict, life, kept)
-                        await opened.client.keep()
                     except WholeReadNeededError:
                         await self._count_calls(run, due, opened)
                         await self._read_whole(due, verdict)
@@ -116,12 +115,14 @@ class PageHandler:
             outcome = await pages.record(conn, run.user_id, due, page, verdict)
             if harvest.missing and isinstance(outcome, Recorded):
                 await pages.note_missing(conn, due, outcome.epoch, harvest.missing)
-            await runs.count_calls(conn, due.run_id, due.entity, client.calls, client.hits)
-            await sealed_sources.count_requests(conn, run.source_id, client.calls)
+            await runs.count_calls(conn, run, due.entity, client.calls, client.hits)
         if isinstance(outcome, FollowUp):
             await self._follow(due, outcome)
         if not isinstance(outcome, Recorded):
             return
+        is_last = page.next_cursor is None
+        if is_last:  # whoever sees the run ended finds its answers kept
+            await client.keep()
         for number in range(page.batches):
             if number not in outcome.committed:
                 life.check()
@@ -130,6 +131,8 @@ class PageHandler:
         # Only now, and with the epoch recorded here: with the ledger's newer one a page whose batches were never
         # sent could be taken for granted.
         await self._publish_follower(pages.follower(due, outcome.epoch, page.next_cursor))
+        if not is_last:  # the next page need not wait for it
+            await client.keep()
 
     async def _read_whole(self, due: FetchPage, verdict: Fetch) -> None:
         """The vendor cannot tell what changed since then: the entity is read in full, in this same run."""
@@ -170,5 +173,4 @@ class PageHandler:
         if opened.client.calls == 0:
             return
         async with self._db.for_run(due.run_id) as (conn, _):
-            await runs.count_calls(conn, due.run_id, due.entity, opened.client.calls)
-            await sealed_sources.count_requests(conn, run.source_id, opened.client.calls)
+            await runs.count_calls(conn, run, due.entity, opened.client.calls)

@@ -10,7 +10,7 @@ from typing import Literal
 
 from shared.contracts.ids import Entity, Mode, RunId, UserId
 from shared.contracts.messages import Cursor, FetchPage
-from shared.storage.database import Connection
+from shared.storage.database import Connection, Record
 from shared.storage.queries import load_queries
 
 _SQL = load_queries("shared.storage", "pages.sql")
@@ -80,30 +80,35 @@ def follower(message: FetchPage, epoch: int, next_cursor: Cursor) -> FetchPage |
 
 async def judge(conn: Connection, message: FetchPage) -> Verdict:
     """What to do about this message now. Holds the run open and locks the pages until the transaction ends."""
+    verdict, _ = await _judge(conn, message)
+    return verdict
+
+
+async def _judge(conn: Connection, message: FetchPage) -> tuple[Verdict, Record | None]:
+    """With the page as the ledger has it."""
     if not await conn.fetchval(_SQL["hold_run"], message.run_id):
-        return Drop(ended=True)
+        return Drop(ended=True), None
     fence = await conn.fetchrow(_SQL["fence"], message.run_id, message.entity)
     if fence is None or not fence["open"]:
-        return Drop(ended=True)
+        return Drop(ended=True), None
     rows = await conn.fetch(_SQL["lock_pages"], message.run_id, message.entity, message.page_no)
     pages = {row["page_no"]: row for row in rows}
     if message.page_no > 1:
         parent = pages.get(message.page_no - 1)
         if parent is None or parent["epoch"] != message.parent_epoch:
-            return Drop()
+            return Drop(), None
     if message.page_no + 1 in pages:
-        return Drop()
+        return Drop(), None
     page = pages.get(message.page_no)
     if page is not None:
         committed = await conn.fetchval(
             _SQL["committed_batches"], message.run_id, message.entity, message.page_no, page["epoch"]
         )
         if committed == page["batches"]:
-            return FollowUp(follower(message, page["epoch"], page["next_cursor"]))
+            return FollowUp(follower(message, page["epoch"], page["next_cursor"])), page
     targets = None if fence["targets"] is None else tuple(fence["targets"])
-    return Fetch(
-        mode=fence["mode"], since=fence["since"], targets=targets, targets_deleted=tuple(fence["targets_deleted"])
-    )
+    deleted = tuple(fence["targets_deleted"])
+    return Fetch(mode=fence["mode"], since=fence["since"], targets=targets, targets_deleted=deleted), page
 
 
 async def record(
@@ -115,24 +120,21 @@ async def record(
     a part of a full read, an incremental page would make all other rows look gone. A spooled read that repeats with the
     same digest keeps its epoch and marks: what was committed stays committed.
     """
-    verdict = await judge(conn, message)
+    verdict, known = await _judge(conn, message)
     if not isinstance(verdict, Fetch):
         return verdict
     if fetched_as is not None and verdict != fetched_as:
         return Drop()
-    rows = await conn.fetch(_SQL["lock_pages"], message.run_id, message.entity, message.page_no)
-    known = next((row for row in rows if row["page_no"] == message.page_no), None)
     if known is not None and page.digest is not None and known["digest"] == page.digest:
         marks = await conn.fetch(
             _SQL["committed_numbers"], message.run_id, message.entity, message.page_no, known["epoch"]
         )
         return Recorded(known["epoch"], frozenset(row["batch_no"] for row in marks))
-    epoch: int = await conn.fetchval(_SQL["next_epoch"])
     if known is not None:
         await _void(conn, message.run_id, message.entity, message.page_no, pages_too=False)
-    await conn.execute(
+    epoch: int = await conn.fetchval(
         _SQL["record_page"],
-        message.run_id, message.entity, message.page_no, user_id, epoch, message.cursor, page.next_cursor,
+        message.run_id, message.entity, message.page_no, user_id, message.cursor, page.next_cursor,
         page.next_cursor is None, page.records, page.batches, page.bytes, page.digest,
     )  # fmt: skip
     return Recorded(epoch)

@@ -209,9 +209,11 @@ async def read_whole(conn: Connection, run_id: RunId, entity: Entity) -> None:
     await conn.execute(_SQL["read_whole"], run_id, entity)
 
 
-async def count_calls(conn: Connection, run_id: RunId, entity: Entity, calls: int, hits: int = 0) -> None:
-    """Add calls made to the vendor, and answers taken from the cache instead; a step that made any is progress."""
-    await conn.execute(_SQL["count_calls"], run_id, entity, calls, hits)
+async def count_calls(conn: Connection, run: RunHead, entity: Entity, calls: int, hits: int = 0) -> None:
+    """Add calls made to the vendor, on the source's counters too, and answers taken from the cache instead. A step that
+    made any is progress.
+    """
+    await conn.execute(_SQL["count_calls"], run.id, entity, calls, hits, run.source_id)
 
 
 async def claim_stalled(conn: Connection, seconds: float) -> tuple[tuple[RunId, int], ...]:

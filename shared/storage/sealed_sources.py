@@ -44,9 +44,3 @@ async def of_run(conn: Connection, run: RunHead, entity: Entity, *, targeted: bo
         rate_limit=row["rate_limit"],
         cache=await cache_rules.of_run(conn, run, entity, targeted=targeted),
     )
-
-
-async def count_requests(conn: Connection, source_id: SourceId, calls: int) -> None:
-    """The counters that users see on the source."""
-    if calls:
-        await conn.execute(_SQL["count_requests"], source_id, calls)

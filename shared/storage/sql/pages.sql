@@ -18,16 +18,14 @@ select count(*) from sync_batches where run_id = $1 and entity = $2 and page_no 
 -- name: committed_numbers
 select batch_no from sync_batches where run_id = $1 and entity = $2 and page_no = $3 and epoch = $4
 
--- name: next_epoch
-select nextval('sync_epochs')
-
 -- name: record_page
 insert into sync_pages (run_id, entity, page_no, user_id, epoch, cursor, next_cursor, is_last, records, batches, bytes, digest)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+values ($1, $2, $3, $4, nextval('sync_epochs'), $5, $6, $7, $8, $9, $10, $11)
 on conflict (run_id, entity, page_no) do update set
   epoch = excluded.epoch, cursor = excluded.cursor, next_cursor = excluded.next_cursor, is_last = excluded.is_last,
   records = excluded.records, batches = excluded.batches, bytes = excluded.bytes, digest = excluded.digest,
   missing = 0, fetched_at = now()
+returning epoch
 
 -- name: note_missing
 update sync_pages set missing = $5 where run_id = $1 and entity = $2 and page_no = $3 and epoch = $4

@@ -79,8 +79,11 @@ update sync_run_entities set mode = 'full', since = null, targets = null, target
 where run_id = $1 and entity = $2 and status = 'running'
 
 -- name: count_calls
-update sync_run_entities set api_calls = api_calls + $3, cache_hits = cache_hits + $4, waiting_on = null, resume_at = null, progressed_at = now()
-where run_id = $1 and entity = $2 and status in ('queued', 'running')
+with counted as (
+  update sync_run_entities set api_calls = api_calls + $3::int, cache_hits = cache_hits + $4,
+    waiting_on = null, resume_at = null, progressed_at = now()
+  where run_id = $1 and entity = $2 and status in ('queued', 'running'))
+select increment_rate_limit($5, $3::int) where $3::int > 0
 
 -- name: claim_stalled
 -- A restart counts as progress: the workers get the same time again. Of two schedulers the second waits for the row,

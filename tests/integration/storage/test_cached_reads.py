@@ -13,8 +13,9 @@ from shared.storage import runs
 
 async def took(core: Core, run_id: RunId, hits: int) -> None:
     """A step took so many answers from the cache."""
-    async with core.databases["fetcher"].for_run(run_id) as (conn, _):
-        await runs.count_calls(conn, run_id, "inventory", 1, hits)
+    async with core.databases["fetcher"].for_run(run_id) as (conn, run):
+        assert run is not None
+        await runs.count_calls(conn, run, "inventory", 1, hits)
 
 
 @pytest.mark.parametrize("hits", [0, 1])
