@@ -1,5 +1,6 @@
 """One transaction: rows, rejects, keys seen and marks of a group of batches of one entity."""
 
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 from services.writer.copytext import encode_columns
@@ -15,12 +16,16 @@ _FIXED_COLUMNS = ("seq", "page_no", "batch_no", "external_id", "has_lines")
 """Of the stage; the entity's own fields follow."""
 
 
+_MAX_REMEMBERED = 256
+
+
 class Upserter:
-    """Writes groups of batches. Holds no state but its statements."""
+    """Writes groups of batches. Remembers of a few reads, as a guess, whether most of their rows are written."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._statements: Mapping[Entity, Statements] = all_statements()
+        self._mostly_new: OrderedDict[tuple[RunId, Entity], bool] = OrderedDict()
 
     async def write(self, run_id: RunId, entity: Entity, batches: Sequence[PageTransformed]) -> list[Tally]:
         """Commit what counts and ignore the rest: ended runs, replaced epochs, batches whose mark exists.
@@ -40,13 +45,18 @@ class Upserter:
         async with self._db.for_run(run_id) as (conn, run):
             if run is None or not await self._is_open(conn, run, entity):
                 return []
-            write = _Write(conn, run, entity, self._statements[entity], group)
+            extras = self._mostly_new.get((run_id, entity), False)
+            write = _Write(conn, run, entity, self._statements[entity], group, extras_first=extras)
             # Before the wait for other writers of the entity: what is staged is nobody else's affair.
             await write.stage()
             due = await self._due(conn, run, entity, batches)
             if len(due) < len(batches):
                 raise _StagedTooMuchError(due)
-            await write.run()
+            written = await write.run()
+        self._mostly_new[run_id, entity] = 2 * written > len(group.staged)
+        self._mostly_new.move_to_end((run_id, entity))
+        if len(self._mostly_new) > _MAX_REMEMBERED:
+            self._mostly_new.popitem(last=False)
         return list(group.tallies.values())
 
     async def _is_open(self, conn: Connection, run: RunHead, entity: Entity) -> bool:
@@ -79,7 +89,11 @@ class _StagedTooMuchError(Exception):
 class _Write:
     """The steps of one transaction, in their order."""
 
-    def __init__(self, conn: Connection, run: RunHead, entity: Entity, sql: Statements, group: Group) -> None:
+    def __init__(
+        self, conn: Connection, run: RunHead, entity: Entity, sql: Statements, group: Group, *, extras_first: bool
+    ) -> None:
+        """`extras_first`: stage the extras with the rows, since most are to be written; else only of those that are."""
+        self._extras_first = extras_first
         self._conn = conn
         self._run = run
         self._entity = entity
@@ -88,8 +102,8 @@ class _Write:
         self._staged = [*group.staged.values()]
         """In the order of `seq`, also those that lose to a batch that was written before."""
 
-    async def run(self) -> None:
-        """After `stage`."""
+    async def run(self) -> int:
+        """After `stage`. The number of rows that were written, or would be but for a dry run."""
         if await self._may_be_seen():
             await self._settle_duplicates()
             await self._settle_gone()
@@ -101,6 +115,7 @@ class _Write:
         await self._remember_keys()
         await self._quarantine()
         await self._mark()
+        return len(changed)
 
     async def stage(self) -> None:
         """Bring the group to the connection's own stages."""
@@ -110,6 +125,8 @@ class _Write:
         await self._copy(f"stage_{self._entity}", *self._staged_columns())
         if self._entity == "purchase_orders":
             await self._copy("stage_lines", self._sql.line_columns, self._order_lines())
+        if self._extras_first:
+            await self._stage_extras(range(len(self._staged)))
 
     async def _copy(self, table: str, names: Sequence[str], columns: Sequence[Sequence[Cell]]) -> None:
         await self._conn.copy_to_table(table, source=_flowing(encode_columns(columns)), columns=names)
@@ -200,12 +217,18 @@ class _Write:
 
     async def _write_rows(self, changed: Sequence[int]) -> None:
         run = self._run
-        extras = [self._staged[seq].row[2] for seq in changed]
-        await self._copy("stage_extra", ("seq", "extra"), ([*map(str, changed)], extras))
+        if not self._extras_first:
+            await self._stage_extras(changed)
+        elif len(changed) < len(self._staged):
+            await self._conn.execute(self._sql["keep_extras"])
         await self._conn.execute(self._sql["upsert"], run.user_id, run.source_id, run.source_type)
         if self._entity == "purchase_orders":
             await self._conn.execute(self._sql["drop_lines"], run.source_id)
             await self._conn.execute(self._sql["upsert_lines"], run.source_id, run.user_id)
+
+    async def _stage_extras(self, places: Sequence[int]) -> None:
+        extras = [self._staged[seq].row[2] for seq in places]
+        await self._copy("stage_extra", ("seq", "extra"), ([*map(str, places)], extras))
 
     async def _count_outcomes(self) -> Sequence[int]:
         """The places in the stage of the rows that are to be written."""

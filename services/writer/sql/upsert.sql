@@ -93,6 +93,10 @@ s.has_lines and exists (
    except all
    select :line_number_and_columns from stage_lines n where n.external_id = s.external_id))
 
+-- name: keep_extras
+-- Where all were staged beforehand: those of the rows that are to be written.
+delete from stage_extra e where not exists (select from stage_changed c where c.seq = e.seq and c.differs)
+
 -- name: upsert
 -- The stage of extras holds the rows that are to be written, and no others.
 insert into :table (user_id, source_id, source_system, external_id, :columns, extra)

@@ -239,3 +239,20 @@ async def test_a_row_counts_as_inserted_although_the_batch_that_inserted_it_was_
     await core.close(run)
 
     assert counters((await core.view(run)).entities["inventory"]) == {"inserted": 1, "updated": 1}
+
+
+async def test_extras_that_were_sent_beforehand_are_written_for_the_rows_that_differ_alone(core: Core) -> None:
+    """After a group that was new for the most part, the next one brings its extras along."""
+    source = await core.source()
+    await core.sync(source, [item(key, extra={"old": key}) for key in "cdefg"])
+    pages = [
+        [item(key, extra={"new": key}) for key in "ab"],
+        [item("c", sku="1", extra={"new": "c"}), *(item(key, extra={"new": key}) for key in "defgh")],
+        [item("i", extra={"new": "i"})],
+    ]
+
+    view = await core.sync(source, *pages)
+
+    assert counters(view) == {"inserted": 4, "updated": 1, "unchanged": 4}
+    extras = {key: json.loads(row["extra"]) for key, row in (await core.rows(source)).items()}
+    assert extras == {key: {"new": key} for key in "abchi"} | {key: {"old": key} for key in "defg"}
