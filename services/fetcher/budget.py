@@ -1,5 +1,6 @@
 """One step's calls, paid from the shared budget of the upstream account."""
 
+import math
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -142,15 +143,20 @@ class StepBudget:
             raise await self._named(park, limit_class) from None
 
     async def _together(self, limit_classes: tuple[str, ...]) -> None:
-        """Begin one call in several classes at one moment: what is counted early is sent late, and late is too many."""
+        """Begin one call in several classes at one moment: what is counted early is sent late, and late is too many.
+
+        First the class of which the fewest calls may be in flight: who finds it taken has begun no other in vain.
+        """
+        first, *others = sorted(limit_classes, key=lambda name: self._budgets[name].concurrency or math.inf)
         for _ in range(_TRIES_TOGETHER):
             for name in limit_classes:
                 try:
                     await self._grants[name].ready()
                 except ParkError as park:
                     raise await self._named(park, name) from None
+            await self._begin(first)
             started = time.monotonic()
-            for name in limit_classes:
+            for name in others:
                 await self._begin(name)
             if time.monotonic() - started <= _TOGETHER_SECONDS:
                 return

@@ -59,6 +59,26 @@ async def test_each_class_is_spent_and_the_tighter_one_parks_under_its_own_name(
     assert parked.value.slot.startswith("get=")
 
 
+async def test_who_finds_a_class_taken_has_spent_nothing_of_the_others(gate: SlotGate, db: Database) -> None:
+    limits = {"get": RateLimit(per_minute=2), "report": RateLimit(concurrency=1)}
+    budgets, cost = budgets_of(limits, RateLimit(), "account", "member"), {"get": 1, "report": 1}
+    async with (
+        step_budget(gate, db, budgets, cost, None) as budget,
+        budget.concurrency("get"),
+        budget.concurrency("report"),
+    ):
+        await budget.spend("get", "report")
+        async with (
+            step_budget(gate, db, budgets, cost, None) as late,
+            late.concurrency("get"),
+            late.concurrency("report"),
+        ):
+            with pytest.raises(ParkError):
+                await late.spend("get", "report")
+    async with step_budget(gate, db, budgets, {"get": 1}, None) as budget, budget.concurrency("get"):
+        await budget.spend("get")
+
+
 async def test_no_window_of_either_class_is_overrun_when_both_wait(gate: SlotGate, db: Database) -> None:
     """Sent when the later class allows it, and counted then in both."""
     limits = {"get": RateLimit(per_second=5), "collection": RateLimit(per_second=2)}
