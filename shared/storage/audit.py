@@ -15,7 +15,7 @@ from shared.storage.queries import load_queries
 _SQL = load_queries("shared.storage", "audit.sql")
 
 ActorKind = Literal["user", "token", "webhook", "operator"]
-ObjectType = Literal["source", "run", "token", "dead_letter", "connector"]
+ObjectType = Literal["source", "run", "token", "dead_letter", "connector", "row"]
 
 
 @dataclass(frozen=True, slots=True)

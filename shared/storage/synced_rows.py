@@ -1,14 +1,16 @@
 """The synced rows as the API shows them, read under the caller's own row-level security."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from shared.contracts.ids import SourceId, UserId
+from shared.contracts.ids import ENTITIES, Entity, SourceId, UserId
+from shared.contracts.records import FIELDS, REQUIRED_ANY
 from shared.storage.database import Connection
 from shared.storage.queries import load_queries
 
@@ -115,10 +117,12 @@ class RowFilter:
     changed_since: datetime | None = None
     include_deleted: bool = False
     after: UUID | None = None
+    only: UUID | None = None
+    """This row and no other."""
 
     def arguments(self) -> tuple[object, ...]:
         """In the order of the queries' parameters."""
-        return self.user_id, self.source_id, self.changed_since, self.include_deleted, self.after, self.limit
+        return self.user_id, self.source_id, self.changed_since, self.include_deleted, self.after, self.limit, self.only
 
 
 async def list_inventory(conn: Connection, wanted: RowFilter) -> list[InventoryRow]:
@@ -138,3 +142,41 @@ async def list_purchase_orders(conn: Connection, wanted: RowFilter) -> list[Purc
     for row in await conn.fetch(_SQL["lines"], wanted.user_id, [head["id"] for head in heads]):
         lines[row["purchase_order_id"]].append(OrderLine.model_validate(dict(row)))
     return [PurchaseOrderRow.model_validate({**head, "lines": lines[head["id"]]}) for head in heads]
+
+
+def _edit(entity: Entity) -> str:
+    names = [field.name for field in FIELDS[entity] if field.name != "source_updated_at"]
+    required = " or ".join(f"coalesce(t.{name}, '') <> ''" for name in REQUIRED_ANY[entity])
+    values = {
+        "table": entity,
+        "columns": ", ".join(names),
+        "new_columns": ", ".join(f"n.{name}" for name in names),
+        "required": f"({required})",
+    }
+    text = _SQL["edit"]
+    for name in sorted(values, key=len, reverse=True):
+        text = text.replace(f":{name}", values[name])
+    return text
+
+
+_EDITS = {entity: _edit(entity) for entity in ENTITIES}
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """`complete`: the row still has what its entity cannot be without."""
+
+    source_id: SourceId
+    complete: bool
+
+
+async def edit_row(
+    conn: Connection, user_id: UserId, entity: Entity, row_id: UUID, changes: Mapping[str, JsonValue]
+) -> Edited | None:
+    """Change a living row of the tenant that `conn` is bound to (`Database.for_tenant`); None: there is no such row.
+
+    `changes`: fields of the entity with values that its columns take. The next read of the source that differs
+    overwrites them, as it does all values that are not the source's.
+    """
+    row = await conn.fetchrow(_EDITS[entity], user_id, row_id, dict(changes))
+    return None if row is None else Edited(row["source_id"], row["complete"])

@@ -1,29 +1,38 @@
-"""The synced rows, read under the caller's own row-level security."""
+"""The synced rows, read under the caller's own row-level security, and edited by hand."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, JsonValue
 
 from services.gateway.auth import CurrentIdentity
-from services.gateway.deps import Deps
+from services.gateway.deps import Deps, GatewayDeps
 from services.gateway.identity import Identity
 from services.gateway.paging import DEFAULT_LIMIT, CursorText, ItemList, Limit, id_cursor, page
+from services.gateway.problems import FieldError, invalid, not_found, pointer
+from services.gateway.row_edits import InventoryEdit, PurchaseOrderEdit, RowEdit, VendorEdit
 from shared.contracts.ids import Entity, SourceId
+from shared.contracts.records import REQUIRED_ANY
+from shared.storage.audit import record
 from shared.storage.synced_rows import (
     InventoryRow,
     PurchaseOrderRow,
     RowFilter,
     SyncedRow,
     VendorRow,
+    edit_row,
     list_inventory,
     list_purchase_orders,
     list_vendors,
 )
 
 router = APIRouter(prefix="/api", tags=["rows"])
+
+
+_Row = TypeVar("_Row", bound=SyncedRow)
 
 
 class RowQuery:
@@ -87,3 +96,51 @@ async def purchase_orders(identity: CurrentIdentity, deps: Deps, filters: Filter
     wanted = filters.filter(identity, "purchase_orders")
     async with deps.database.as_user(identity.user_id) as conn:
         return page(await list_purchase_orders(conn, wanted), filters.limit, "purchase_orders", _key)
+
+
+@router.patch("/inventory/{row_id}")
+async def edit_inventory(row_id: UUID, body: InventoryEdit, identity: CurrentIdentity, deps: Deps) -> InventoryRow:
+    """A local edit of one item. Where the source says otherwise, its next read puts the source's values back."""
+    wanted = await _edited(deps, identity, "inventory", row_id, body)
+    async with deps.database.as_user(identity.user_id) as conn:
+        return _only(await list_inventory(conn, wanted))
+
+
+@router.patch("/vendors/{row_id}")
+async def edit_vendor(row_id: UUID, body: VendorEdit, identity: CurrentIdentity, deps: Deps) -> VendorRow:
+    """A local edit of one vendor, likewise."""
+    wanted = await _edited(deps, identity, "vendors", row_id, body)
+    async with deps.database.as_user(identity.user_id) as conn:
+        return _only(await list_vendors(conn, wanted))
+
+
+@router.patch("/purchase_orders/{row_id}")
+async def edit_purchase_order(
+    row_id: UUID, body: PurchaseOrderEdit, identity: CurrentIdentity, deps: Deps
+) -> PurchaseOrderRow:
+    """A local edit of one order's head, likewise. Its lines are the source's."""
+    wanted = await _edited(deps, identity, "purchase_orders", row_id, body)
+    async with deps.database.as_user(identity.user_id) as conn:
+        return _only(await list_purchase_orders(conn, wanted))
+
+
+async def _edited(deps: GatewayDeps, identity: Identity, entity: Entity, row_id: UUID, body: RowEdit) -> RowFilter:
+    """Carry the edit out; how to read the row then. Raises the 404 problem, and 422 for a row without its name."""
+    changes = body.changes()
+    async with deps.database.for_tenant(identity.user_id) as conn:
+        edited = await edit_row(conn, identity.user_id, entity, row_id, changes)
+        if edited is None:
+            raise not_found("row")
+        if not edited.complete:
+            first, *others = REQUIRED_ANY[entity]
+            needed = " or ".join((first, *others))
+            raise invalid([FieldError(pointer=pointer(first), detail=f"the row needs a value for {needed}")])
+        sent: list[JsonValue] = [entity, *sorted(changes)]
+        await record(conn, identity.user_id, identity.actor, "row.edited", "row", row_id, {"fields": sent})
+    return RowFilter(identity.user_id, limit=1, only=row_id)
+
+
+def _only(rows: Sequence[_Row]) -> _Row:
+    if not rows:
+        raise not_found("row")  # it was deleted just now
+    return rows[0]

@@ -6,7 +6,7 @@ select id, source_id, source_system, external_id, sku, name, description, catego
   source_updated_at, extra, first_seen_at, last_changed_at, deleted_at
 from inventory
 where user_id = $1 and ($2::uuid is null or source_id = $2) and ($3::timestamptz is null or last_changed_at >= $3)
-  and ($4 or deleted_at is null) and ($5::uuid is null or id > $5)
+  and ($4 or deleted_at is null) and ($5::uuid is null or id > $5) and ($7::uuid is null or id = $7)
 order by id limit $6
 
 -- name: vendors
@@ -14,7 +14,7 @@ select id, source_id, source_system, external_id, name, contact_name, contact_em
   payment_terms, currency, lead_time_days, status, notes, source_updated_at, extra, first_seen_at, last_changed_at, deleted_at
 from vendors
 where user_id = $1 and ($2::uuid is null or source_id = $2) and ($3::timestamptz is null or last_changed_at >= $3)
-  and ($4 or deleted_at is null) and ($5::uuid is null or id > $5)
+  and ($4 or deleted_at is null) and ($5::uuid is null or id > $5) and ($7::uuid is null or id = $7)
 order by id limit $6
 
 -- name: purchase_orders
@@ -23,7 +23,7 @@ select id, source_id, source_system, external_id, order_number, vendor_id, statu
   last_changed_at, deleted_at
 from purchase_orders
 where user_id = $1 and ($2::uuid is null or source_id = $2) and ($3::timestamptz is null or last_changed_at >= $3)
-  and ($4 or deleted_at is null) and ($5::uuid is null or id > $5)
+  and ($4 or deleted_at is null) and ($5::uuid is null or id > $5) and ($7::uuid is null or id = $7)
 order by id limit $6
 
 -- name: lines
@@ -32,3 +32,9 @@ select purchase_order_id, line_number, item_id, sku, description, quantity::text
 from purchase_order_lines
 where user_id = $1 and purchase_order_id = any($2::uuid[])
 order by purchase_order_id, line_number
+
+-- name: edit
+-- What is not named in $3 keeps its value. The types are the columns' own.
+update :table t set (:columns, last_changed_at) = (select :new_columns, now() from jsonb_populate_record(t, $3) n)
+where t.user_id = $1 and t.id = $2 and t.deleted_at is null
+returning t.source_id, :required as complete

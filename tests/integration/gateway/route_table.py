@@ -33,6 +33,8 @@ _KNOWN: Mapping[str, Any] = {
 }
 """What a body must hold where the schema alone does not say it."""
 
+_FORMS: Mapping[str, str] = {"decimal": "1.50", "date": "2026-11-22"}
+
 
 @dataclass(frozen=True)
 class Route:
@@ -123,6 +125,8 @@ class Routes:
             return resolved.get("const", resolved.get("enum", [None])[0])
         if resolved.get("type") == "array":
             return [self._sample("", resolved.get("items", {}), ids)]
+        if resolved.get("format") in _FORMS:
+            return _FORMS[resolved["format"]]
         plain = {"boolean": False, "integer": resolved.get("minimum", 1), "number": 1, "object": {}}
         return plain.get(resolved.get("type", ""), "taken over".ljust(resolved.get("minLength", 0), "-"))
 

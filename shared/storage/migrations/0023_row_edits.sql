@@ -1,0 +1,12 @@
+-- A person's own edits of synced rows, through the gateway and under the tenant's policy. Keys, sources and what only the source
+-- can know (its change time, raw fields) stay out of reach.
+grant select on :schema.inventory, :schema.vendors, :schema.purchase_orders to headrace_gateway;
+grant update (sku, name, description, category, status, quantity_on_hand, quantity_on_order, quantity_reserved, reorder_point,
+    reorder_quantity, unit_cost, unit_price, currency, unit_of_measure, barcode, location, preferred_vendor_id, last_changed_at)
+  on :schema.inventory to headrace_gateway;
+grant update (name, contact_name, contact_email, contact_phone, address, website, payment_terms, currency, lead_time_days, status,
+    notes, last_changed_at)
+  on :schema.vendors to headrace_gateway;
+grant update (order_number, vendor_id, status, order_date, expected_date, received_date, currency, subtotal, tax, shipping, total,
+    notes, last_changed_at)
+  on :schema.purchase_orders to headrace_gateway;
