@@ -1,6 +1,6 @@
 -- name: of_entity
--- `last`: the newest run before this one that read the entity at the vendor; what it wrote may be newer than any answer
--- that was kept before it. `told`: a webhook said that something is newer than what is known.
+-- `last`: the newest run before this one that read the entity at the vendor, or failed to; what it wrote may be newer than
+-- any answer that was kept before it, and what failed before a call (a revoked consent) is no news from the vendor. `told`: a webhook said that something is newer than what is known.
 select s.cache_ttl_seconds as ttl, s.cache_secret as secret, e.api_calls, e.cache_hits, last.run_seq as last_seq,
   coalesce(last.status in ('succeeded', 'partial'), false) as last_was_good,
   exists (select from webhook_events w
@@ -10,7 +10,8 @@ join sync_runs r on r.id = e.run_id
 join external_data_sources s on s.id = r.source_id
 left join lateral (
   select o.run_seq, oe.status from sync_runs o join sync_run_entities oe on oe.run_id = o.id and oe.entity = e.entity
-  where o.source_id = r.source_id and o.run_seq < r.run_seq and not o.dry_run and oe.api_calls > 0
+  where o.source_id = r.source_id and o.run_seq < r.run_seq and not o.dry_run
+    and (oe.api_calls > 0 or oe.status = 'failed')
   order by o.run_seq desc limit 1
 ) last on true
 where e.run_id = $1 and e.entity = $2

@@ -69,6 +69,19 @@ async def test_what_a_later_run_wrote_is_not_overwritten_by_an_older_answer(shop
     assert await shop.price(source, "1") == "99"
 
 
+async def test_after_a_run_that_failed_before_its_first_call_the_vendor_is_called(shop: Shop) -> None:
+    source = await shop.add()
+    await shop.sync(source)
+    run = await shop.sync(source, force=True)
+    await shop.pipeline.admin.execute("alter table sync_run_entities disable trigger status_step")
+    await shop.pipeline.admin.execute(
+        "update sync_run_entities set status = 'failed', api_calls = 0 where run_id = $1", run.id
+    )
+
+    again = await shop.sync(source)
+    assert (again.cache_hits, again.api_calls) == (0, 4)
+
+
 @pytest.mark.parametrize("ending", ["failed", "cancelled"])
 async def test_answers_of_a_run_that_came_to_nothing_are_not_used(shop: Shop, ending: str) -> None:
     source = await shop.add()
