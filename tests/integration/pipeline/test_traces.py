@@ -14,12 +14,16 @@ from sandboxes.json_api.state import JsonApiState
 from sandboxes.serving import running
 from shared.clock import SystemClock
 from shared.config import load
-from shared.errors import StartupError
+from shared.errors import BackpressureError, DataError, HeadraceError, ParkError, StartupError
 from shared.messaging.memory import MemoryBus
+from shared.messaging.ports import Message
 from shared.observability.metrics import Metrics
+from shared.observability.secrets import SecretRegistry
 from shared.observability.tracing import NoTracing, OtlpTracing, tracing_to
+from shared.runtime.consuming import ServiceObserver
 from shared.runtime.main import ProcessSettings
 from shared.runtime.observed_bus import ObservedBus
+from shared.runtime.resources import Resources
 
 
 async def test_a_request_and_its_run_are_one_trace(database_url: str, redis_url: str, redis_prefix: str) -> None:
@@ -64,6 +68,29 @@ async def test_a_request_and_its_run_are_one_trace(database_url: str, redis_url:
     everything = b"".join(collector.bodies)
     assert source["id"].encode() not in everything
     assert b"size=" not in everything
+
+
+@pytest.mark.parametrize(
+    ("error", "failed"),
+    [
+        (ParkError("later", resume_at=1.0, slot="s", wait=9.0), False),
+        (BackpressureError("full"), False),
+        (DataError("no JSON"), True),
+    ],
+    ids=["no slot yet", "no room downstream", "a real failure"],
+)
+async def test_waiting_is_no_failure(error: HeadraceError, failed: bool) -> None:
+    async with collecting() as collector:
+        tracing = OtlpTracing(collector.url, "test")
+        observer = ServiceObserver(
+            Resources(MemoryBus(), None, None, SystemClock(), Metrics(), SecretRegistry(), tracing)
+        )
+        with pytest.raises(type(error)), observer.handling("fetch", [Message("page.fetch", b"{}")]):
+            raise error
+        await tracing.close()
+    (span,) = collector.spans()
+    assert (span.status.code == span.status.STATUS_CODE_ERROR) is failed
+    assert attributes(span).get("headrace.later") == (None if failed else type(error).__name__)
 
 
 def test_without_an_endpoint_nothing_is_imported() -> None:
