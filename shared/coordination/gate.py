@@ -32,18 +32,6 @@ class SlotGate:
         self._renew_every = renew_every
 
     @asynccontextmanager
-    async def call(self, budget: Budget, *, max_wait: float = 2.0, slot: str | None = None) -> AsyncIterator[None]:
-        """One call, to be made at once inside. Raises as `step` does."""
-        grant = Grant(self._limiter, self._clock, budget, 1, max_wait, self._renew_every, self._watch)
-        try:
-            if slot is not None:
-                await grant.take(slot)
-            async with grant.call():
-                yield
-        finally:
-            await grant.close()
-
-    @asynccontextmanager
     async def step(
         self, budget: Budget, *, cost: int = 1, max_wait: float = 2.0, slot: str | None = None
     ) -> AsyncIterator["Grant"]:

@@ -1,6 +1,7 @@
 """What the door to the vendors tells of its decisions."""
 
 import pytest
+from one_call import one_call
 
 from shared.clock import SystemClock
 from shared.coordination.gate import SlotGate
@@ -55,7 +56,7 @@ class Notes:
 @pytest.mark.parametrize(
     ("answer", "decisions", "waits"),
     [
-        (Turn("go"), ["granted"], [0.0]),
+        (Turn("go", "s"), ["granted"], [0.0]),
         (Turn("wait", "s", wait=0.01), ["granted"], [0.01]),
         (Turn("wait", "s", wait=60.0), ["parked"], [60.0]),
         (Turn("far", wait=9.0), ["parked"], []),
@@ -67,7 +68,7 @@ async def test_each_answer_is_told(answer: Turn | Exception, decisions: list[Dec
     notes = Notes()
     gate = SlotGate(Scripted(answer), SystemClock(), watch=notes)
     try:
-        async with gate.call(BUDGET):
+        async with one_call(gate, BUDGET):
             pass
     except (ParkError, PlatformAwayError):
         pass

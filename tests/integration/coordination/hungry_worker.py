@@ -28,7 +28,8 @@ async def main(arguments: list[str]) -> None:
         async def caller() -> None:
             while True:
                 async with (
-                    gate.call(budget, max_wait=600.0),
+                    gate.step(budget, max_wait=600.0) as grant,
+                    grant.call(),
                     session.get(url, params={"who": who}) as answer,
                 ):
                     await answer.read()

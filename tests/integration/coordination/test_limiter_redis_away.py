@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 import redis.exceptions
 from limiter_rig import Rig
+from one_call import one_call
 
 from shared.clock import SystemClock
 from shared.coordination.gate import SlotGate
@@ -67,7 +68,7 @@ async def test_a_closed_port_refuses_every_operation(closed_port: int, budget: M
         assert not await server.ready()
         called = False
         with pytest.raises(PlatformAwayError):
-            async with SlotGate(limiter, SystemClock()).call(mine):
+            async with one_call(SlotGate(limiter, SystemClock()), mine):
                 called = True
         assert not called
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from limiter_rig import Rig
+from one_call import one_call
 
 from shared.coordination.gate import LEAD
 from shared.coordination.ports import Budget
@@ -19,7 +20,7 @@ async def test_a_short_wait_is_waited_here(rig: Rig, budget: Make) -> None:
     gate, mine = rig.gate(), budget((1, 0.3))
     sent = []
     for _ in range(3):
-        async with gate.call(mine):
+        async with one_call(gate, mine):
             sent.append(time.monotonic())
     assert sent[1] - sent[0] >= 0.3
     assert sent[2] - sent[1] >= 0.3
@@ -28,36 +29,36 @@ async def test_a_short_wait_is_waited_here(rig: Rig, budget: Make) -> None:
 async def test_a_long_wait_is_parked_with_its_slot_and_comes_back_to_it(rig: Rig, budget: Make) -> None:
     margin = 0.4  # half of it is how late a busy machine may wake us for the slot
     gate, mine = rig.gate(rig.limiter(margin=margin)), budget((1, 2.2))
-    async with gate.call(mine):
+    async with one_call(gate, mine):
         pass
     with pytest.raises(ParkError) as parked:
-        async with gate.call(mine, max_wait=1.0):
+        async with one_call(gate, mine, max_wait=1.0):
             pytest.fail("called too early")
     assert parked.value.wait == pytest.approx(2.2 + margin - LEAD, abs=0.1)
     assert parked.value.resume_at == pytest.approx(await rig.now() + parked.value.wait, abs=0.1)
     with pytest.raises(ParkError) as behind:
-        async with gate.call(mine, max_wait=1.0):
+        async with one_call(gate, mine, max_wait=1.0):
             pytest.fail("overtook the parked one")
     assert behind.value.wait > parked.value.wait + 2
     await asyncio.sleep(parked.value.wait)
-    async with gate.call(mine, max_wait=1.0, slot=parked.value.slot):
+    async with one_call(gate, mine, max_wait=1.0, slot=parked.value.slot):
         assert await rig.now() >= parked.value.resume_at + LEAD
 
 
 async def test_coming_back_too_early_parks_again_with_the_same_slot(rig: Rig, budget: Make) -> None:
     gate, mine = rig.gate(), budget((1, 20.0))
-    async with gate.call(mine):
+    async with one_call(gate, mine):
         pass
     with pytest.raises(ParkError) as first:
-        async with gate.call(mine):
+        async with one_call(gate, mine):
             pytest.fail("called too early")
     with pytest.raises(ParkError) as again:
-        async with gate.call(mine, slot=first.value.slot):
+        async with one_call(gate, mine, slot=first.value.slot):
             pytest.fail("called too early")
     assert again.value.slot == first.value.slot
     await rig.gate().block("a", 30)
     with pytest.raises(ParkError) as blocked:
-        async with gate.call(mine, slot=first.value.slot):
+        async with one_call(gate, mine, slot=first.value.slot):
             pytest.fail("called in a 429 block")
     assert blocked.value.slot not in {"", first.value.slot}
     assert blocked.value.wait > 27
@@ -65,11 +66,11 @@ async def test_coming_back_too_early_parks_again_with_the_same_slot(rig: Rig, bu
 
 async def test_a_block_reaches_a_caller_that_already_waits(rig: Rig, budget: Make) -> None:
     gate, mine = rig.gate(), budget((1, 0.5))
-    async with gate.call(mine):
+    async with one_call(gate, mine):
         pass
 
     async def caller() -> None:
-        async with gate.call(mine, max_wait=1.0):
+        async with one_call(gate, mine, max_wait=1.0):
             pytest.fail("called in a 429 block")
 
     waiting = asyncio.create_task(caller())
@@ -88,7 +89,7 @@ async def test_a_step_gives_back_what_it_did_not_call(rig: Rig, budget: Make) ->
             async with grant.call():
                 pass
     with pytest.raises(ParkError):
-        async with gate.call(mine):
+        async with one_call(gate, mine):
             pytest.fail("a fourth call in the window")
 
 
@@ -135,7 +136,7 @@ async def test_concurrency_is_held_for_the_call_and_freed_by_errors_and_cancella
 
     async def caller(number: int) -> None:
         nonlocal inside, peak, done
-        async with gate.call(mine, max_wait=5.0):
+        async with one_call(gate, mine, max_wait=5.0):
             inside += 1
             peak = max(peak, inside)
             try:
@@ -162,21 +163,21 @@ async def test_concurrency_is_held_for_the_call_and_freed_by_errors_and_cancella
 
 async def test_a_caller_that_finds_no_lease_for_long_parks_without_a_slot(rig: Rig, budget: Make) -> None:
     gate, mine = rig.gate(), budget((10, 1.0), concurrency=1)
-    async with gate.call(mine):
+    async with one_call(gate, mine):
         with pytest.raises(ParkError) as parked:
-            async with gate.call(mine, max_wait=0.1):
+            async with one_call(gate, mine, max_wait=0.1):
                 pytest.fail("two at once")
     assert parked.value.slot == ""
-    async with gate.call(mine, slot=parked.value.slot):
+    async with one_call(gate, mine, slot=parked.value.slot):
         pass
 
 
 async def test_a_refused_reservation_parks_without_a_slot(rig: Rig, budget: Make) -> None:
     gate, mine = rig.gate(rig.limiter(horizon=10)), budget((1, 60.0))
-    async with gate.call(mine):
+    async with one_call(gate, mine):
         pass
     with pytest.raises(ParkError) as parked:
-        async with gate.call(mine):
+        async with one_call(gate, mine):
             pytest.fail("called too early")
     assert parked.value.slot == ""
     assert 25 < parked.value.wait < 31
@@ -184,11 +185,11 @@ async def test_a_refused_reservation_parks_without_a_slot(rig: Rig, budget: Make
 
 async def test_a_cancelled_wait_leaves_no_slot_behind(rig: Rig, budget: Make) -> None:
     gate, mine = rig.gate(), budget((1, 1.0))
-    async with gate.call(mine):
+    async with one_call(gate, mine):
         pass
 
     async def caller() -> None:
-        async with gate.call(mine):
+        async with one_call(gate, mine):
             pytest.fail("cancelled before")
 
     waiting = asyncio.create_task(caller())

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from finale_reports import CREDENTIALS, SETS, report_url
 from finale_trouble import by_rest
+from one_call import one_call
 
 from pipeline import Pipeline
 from sandboxes.behaviour.faults import FaultRule
@@ -168,7 +169,7 @@ async def test_while_a_run_reads_a_report_the_test_tells_what_rest_told(
         account = f"finale_inventory|{SPEC.account(config, '')}"
         turn = budgets_of(SPEC.rate_limits, RateLimit(), account, "a run")["report"]
         gate = SlotGate(RedisRateLimiter(redis, history=no_history, prefix=redis_prefix), SystemClock())
-        async with gate.call(turn):
+        async with one_call(gate, turn):
             reply = await answer_of(pipeline, source, config)
         assert reply.ok, reply
         assert {entity: one.sample_count for entity, one in reply.entities.items()} == dict.fromkeys(ENTITIES, 1)
