@@ -29,6 +29,7 @@ async def test_an_outage_holds_the_message_and_spends_nothing(rig: Rig) -> None:
     assert waits == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 5.0], abs=0.11)
     assert {len(message.headers) for message, _ in rig.calls} == {0}
     assert rig.seen.pauses == ["platform", None]
+    assert rig.seen.deliveries == [[b"a"]], "it was delivered once, however often it was tried"
 
 
 async def test_all_workers_pause_together_and_one_tries(rig: Rig) -> None:
