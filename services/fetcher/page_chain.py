@@ -121,7 +121,7 @@ class PageHandler:
         if not isinstance(outcome, Recorded):
             return
         is_last = page.next_cursor is None
-        if is_last:  # whoever sees the run ended finds its answers kept
+        if is_last:  # before its batches can end the run, after which a person may ask again
             await client.keep()
         for number in range(page.batches):
             if number not in outcome.committed:

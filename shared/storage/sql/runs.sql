@@ -79,11 +79,13 @@ update sync_run_entities set mode = 'full', since = null, targets = null, target
 where run_id = $1 and entity = $2 and status = 'running'
 
 -- name: count_calls
+-- The entity's row first, as whoever ends it locks them: the source's waits for what the first part gives.
 with counted as (
   update sync_run_entities set api_calls = api_calls + $3::int, cache_hits = cache_hits + $4,
     waiting_on = null, resume_at = null, progressed_at = now()
-  where run_id = $1 and entity = $2 and status in ('queued', 'running'))
-select increment_rate_limit($5, $3::int) where $3::int > 0
+  where run_id = $1 and entity = $2 and status in ('queued', 'running') returning 1),
+done as (select count(*) from counted)
+select increment_rate_limit($5, $3::int) from done where $3::int > 0
 
 -- name: claim_stalled
 -- A restart counts as progress: the workers get the same time again. Of two schedulers the second waits for the row,

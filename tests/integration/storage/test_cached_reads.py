@@ -18,6 +18,24 @@ async def took(core: Core, run_id: RunId, hits: int) -> None:
         await runs.count_calls(conn, run, "inventory", 1, hits)
 
 
+@pytest.mark.parametrize("ended", [False, True])
+async def test_calls_count_on_the_source_also_when_the_entity_has_ended(core: Core, ended: bool) -> None:
+    source = await core.source()
+    run = await core.running(source)
+    if ended:
+        await core.admin.execute("update sync_run_entities set status = 'failed' where run_id = $1", run)
+
+    for hits in (0, 3):
+        await took(core, run, hits)
+
+    counters = await core.source_row(source)
+    assert counters["last_request_at"] is not None
+    assert counters["requests_this_hour"] in (1, 2), "2, unless the hour has just begun"
+    assert counters["requests_this_minute"] in (1, 2)
+    entity = (await core.view(run)).entities["inventory"]
+    assert (entity.status, (await core.view(run)).api_calls) == (("failed", 0) if ended else ("running", 2))
+
+
 @pytest.mark.parametrize("hits", [0, 1])
 async def test_what_it_misses_stays_until_a_read_of_the_vendor_misses_it(core: Core, hits: int) -> None:
     source = await core.source()
