@@ -1,22 +1,41 @@
 """What a person may change of a synced row: the fields of the contract, each as its type says; null empties one."""
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
 
 from services.gateway.models import storable_text
-from shared.contracts.records import MAX_NUMERIC_DIGITS, MAX_TEXT_CHARS
+from shared.contracts.records import MAX_TEXT_CHARS, NUMERIC_PATTERN
 
+
+def _written_out(value: object) -> object:
+    """Numbers and times of day would pass for dates too."""
+    if not isinstance(value, str) or not _DAY.fullmatch(value):
+        raise ValueError("a date is written YYYY-MM-DD")
+    return value
+
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS), AfterValidator(storable_text)]
 Decimal = Annotated[
     str,
-    StringConstraints(pattern=rf"^-?[0-9]{{1,{MAX_NUMERIC_DIGITS}}}(\.[0-9]{{1,{MAX_NUMERIC_DIGITS}}})?$"),
+    StringConstraints(pattern=NUMERIC_PATTERN),
     Field(json_schema_extra={"format": "decimal"}),
 ]
 """As JSON text, so that no digit is lost."""
-Day = Annotated[date, Field(ge=date(1, 1, 1))]
+Day = Annotated[date, BeforeValidator(_written_out)]
 Whole = Annotated[int, Field(ge=-(2**31), le=2**31 - 1, strict=True)]
 
 

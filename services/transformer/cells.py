@@ -13,13 +13,21 @@ from typing_extensions import TypedDict  # before Python 3.12 pydantic takes no 
 
 from services.transformer.coerce import shown
 from shared.contracts.ids import Entity
-from shared.contracts.records import FIELDS, LINE_FIELDS, MAX_NUMERIC_DIGITS, MAX_TEXT_CHARS, Cell, FieldSpec, FieldType
+from shared.contracts.records import (
+    FIELDS,
+    LINE_FIELDS,
+    MAX_NUMERIC_DIGITS,
+    MAX_TEXT_CHARS,
+    NUMERIC_PATTERN,
+    Cell,
+    FieldSpec,
+    FieldType,
+)
 
-_NUMERIC = rf"^-?[0-9]{{1,{MAX_NUMERIC_DIGITS}}}(\.[0-9]{{1,{MAX_NUMERIC_DIGITS}}})?$"
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _PATTERNS: dict[FieldType, str] = {
     "text": r"^[^\x00]*$",
-    "numeric": _NUMERIC,
+    "numeric": NUMERIC_PATTERN,
     "integer": r"^-?[0-9]{1,10}$",
     "date": rf"^{_DAY}$",
     "timestamptz": rf"^{_DAY}T[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}(\.[0-9]{{1,6}})?\+00:00$",

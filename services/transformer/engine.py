@@ -19,13 +19,11 @@ from services.transformer.unmapped import Unmapped
 from shared.contracts.ids import Entity
 from shared.contracts.mapping import EntityMapping, FieldRule
 from shared.contracts.messages import RawRecord
-from shared.contracts.records import FIELDS, REQUIRED_ANY, Cell, RecordReject, Row
+from shared.contracts.records import CHANGE_TIME, FIELDS, REQUIRED_ANY, Cell, RecordReject, Row
 from shared.errors import MappingError
 from shared.expressions.limits import ExpressionError
 from shared.expressions.paths import CompiledPath, compile_expression, compile_path, name_path
 from shared.expressions.values import is_false
-
-_CHANGE_TIME = "source_updated_at"
 
 
 @dataclass(slots=True)
@@ -74,7 +72,7 @@ class Mapper:
         names = [spec.name for spec in FIELDS[entity]]
         self._required = tuple(names.index(name) for name in REQUIRED_ANY[entity])
         self._required_names = REQUIRED_ANY[entity]
-        self._change_index = names.index(_CHANGE_TIME)
+        self._change_index = names.index(CHANGE_TIME)
         self._doubtful: list[tuple[str, MappingError]] = []
         self._notation = _notation(mapping)
         id_path = self._path("id_path", mapping.id_path)
@@ -85,7 +83,7 @@ class Mapper:
         self._lines = self._compile_lines(entity, mapping)
         self._indexed = tuple((names.index(rule.spec.name), rule.spec.name, rule.cell) for rule in self._rules)
         self._columns = Columns(FIELDS[entity], self._rules)
-        change_rule = (mapping.fields or {}).get(_CHANGE_TIME)
+        change_rule = (mapping.fields or {}).get(CHANGE_TIME)
         change_notation = replace(self._notation, form=change_rule.format if change_rule else None)
         self._changes = ChangeTimes(changed, change_notation)
         self._unmapped = Unmapped(

@@ -4,11 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shared.contracts.ids import ENTITIES, Entity
-from shared.contracts.records import FIELDS, LINE_FIELDS, FieldSpec
-from shared.storage.queries import load_queries
-
-NOT_A_CHANGE = "source_updated_at"
-"""A change of this (or of `extra`) alone is not a change of the row."""
+from shared.contracts.records import CHANGE_TIME, FIELDS, LINE_FIELDS, FieldSpec
+from shared.storage.queries import fill, load_queries
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +32,9 @@ def _assigned(names: list[str]) -> str:
     return ", ".join(f"{name} = excluded.{name}" for name in names)
 
 
-def _fill(text: str, values: Mapping[str, str]) -> str:
-    # longest first: `:line_columns` must not be cut by `:line`
-    for name in sorted(values, key=len, reverse=True):
-        text = text.replace(f":{name}", values[name])
-    return text
-
-
 def _statements(entity: Entity) -> Statements:
     names = [field.name for field in FIELDS[entity]]
-    compared = [name for name in names if name != NOT_A_CHANGE]
+    compared = [name for name in names if name != CHANGE_TIME]  # of it (or of `extra`) alone is none
     lines = [field.name for field in LINE_FIELDS if field.name != "line_number"]
     values = {
         "table": entity,
@@ -64,9 +54,9 @@ def _statements(entity: Entity) -> Statements:
         "line_assignments": _assigned(lines),
     }
     queries = load_queries("services.writer", "upsert.sql")
-    values["lines_differ"] = _fill(queries["lines_differ"], values) if entity == "purchase_orders" else "false"
+    values["lines_differ"] = fill(queries["lines_differ"], values) if entity == "purchase_orders" else "false"
     return Statements(
-        sql={name: _fill(text, values) for name, text in queries.items()},
+        sql={name: fill(text, values) for name, text in queries.items()},
         field_columns=tuple(names),
         line_columns=("external_id", *(field.name for field in LINE_FIELDS)),
     )

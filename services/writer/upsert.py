@@ -45,7 +45,7 @@ class Upserter:
         async with self._db.for_run(run_id) as (conn, run):
             if run is None or not await self._is_open(conn, run, entity):
                 return []
-            extras = self._mostly_new.get((run_id, entity), False)
+            extras = not run.dry_run and self._mostly_new.get((run_id, entity), False)
             write = _Write(conn, run, entity, self._statements[entity], group, extras_first=extras)
             # Before the wait for other writers of the entity: what is staged is nobody else's affair.
             await write.stage()

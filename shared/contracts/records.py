@@ -14,6 +14,10 @@ FieldType = Literal["text", "numeric", "integer", "date", "timestamptz"]
 
 MAX_NUMERIC_DIGITS = 60
 """Digits before and after the point that a number may need; `1e999999` would otherwise fill a disk."""
+NUMERIC_PATTERN = rf"^-?[0-9]{{1,{MAX_NUMERIC_DIGITS}}}(\.[0-9]{{1,{MAX_NUMERIC_DIGITS}}})?$"
+"""The text of a number."""
+CHANGE_TIME = "source_updated_at"
+"""The field that is the source's own time of a change, and never a change itself."""
 MAX_TEXT_CHARS = 100_000
 """Characters of one text value."""
 MAX_LINES = 5_000

@@ -34,3 +34,11 @@ def load_queries(package: str, file: str) -> Queries:
     if parts[0].strip(" \n-") and not parts[0].lstrip().startswith("--"):
         raise ValueError(f"{package}/sql/{file}: SQL before the first `-- name:`")
     return Queries(f"{package}/sql/{file}", dict(zip(parts[1::2], (body.strip() for body in parts[2::2]), strict=True)))
+
+
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """`:name` by its value, for what can be no parameter: our own tables and columns, never what was sent."""
+    # longest first: `:line_columns` must not be cut by `:line`
+    for name in sorted(values, key=len, reverse=True):
+        text = text.replace(f":{name}", values[name])
+    return text

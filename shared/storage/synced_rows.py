@@ -10,9 +10,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from shared.contracts.ids import ENTITIES, Entity, SourceId, UserId
-from shared.contracts.records import FIELDS, REQUIRED_ANY
+from shared.contracts.records import CHANGE_TIME, FIELDS, REQUIRED_ANY
 from shared.storage.database import Connection
-from shared.storage.queries import load_queries
+from shared.storage.queries import fill, load_queries
 
 _SQL = load_queries("shared.storage", "synced_rows.sql")
 
@@ -145,38 +145,26 @@ async def list_purchase_orders(conn: Connection, wanted: RowFilter) -> list[Purc
 
 
 def _edit(entity: Entity) -> str:
-    names = [field.name for field in FIELDS[entity] if field.name != "source_updated_at"]
+    names = [field.name for field in FIELDS[entity] if field.name != CHANGE_TIME]
     required = " or ".join(f"coalesce(t.{name}, '') <> ''" for name in REQUIRED_ANY[entity])
-    values = {
-        "table": entity,
-        "columns": ", ".join(names),
-        "new_columns": ", ".join(f"n.{name}" for name in names),
-        "required": f"({required})",
-    }
-    text = _SQL["edit"]
-    for name in sorted(values, key=len, reverse=True):
-        text = text.replace(f":{name}", values[name])
-    return text
+    columns, new_columns = ", ".join(names), ", ".join(f"n.{name}" for name in names)
+    return fill(
+        _SQL["edit"], {"table": entity, "columns": columns, "new_columns": new_columns, "required": f"({required})"}
+    )
 
 
 _EDITS = {entity: _edit(entity) for entity in ENTITIES}
 
 
-@dataclass(frozen=True, slots=True)
-class Edited:
-    """`complete`: the row still has what its entity cannot be without."""
-
-    source_id: SourceId
-    complete: bool
-
-
 async def edit_row(
     conn: Connection, user_id: UserId, entity: Entity, row_id: UUID, changes: Mapping[str, JsonValue]
-) -> Edited | None:
-    """Change a living row of the tenant that `conn` is bound to (`Database.for_tenant`); None: there is no such row.
+) -> bool | None:
+    """Change a living row of the tenant that `conn` is bound to (`Database.for_tenant`).
 
-    `changes`: fields of the entity with values that its columns take. The next read of the source that differs
-    overwrites them, as it does all values that are not the source's.
+    None: there is no such row. False: it would lack what its entity cannot be without, so do not commit. `changes`:
+    fields of the entity with values that its columns take. The next read that brings the record puts the source's
+    values back where they differ. Raises PlatformAwayError when a writer holds the row for longer than a moment.
     """
-    row = await conn.fetchrow(_EDITS[entity], user_id, row_id, dict(changes))
-    return None if row is None else Edited(row["source_id"], row["complete"])
+    await conn.execute(_SQL["edit_patience"])
+    complete: bool | None = await conn.fetchval(_EDITS[entity], user_id, row_id, dict(changes))
+    return complete

@@ -100,7 +100,7 @@ async def purchase_orders(identity: CurrentIdentity, deps: Deps, filters: Filter
 
 @router.patch("/inventory/{row_id}")
 async def edit_inventory(row_id: UUID, body: InventoryEdit, identity: CurrentIdentity, deps: Deps) -> InventoryRow:
-    """A local edit of one item. Where the source says otherwise, its next read puts the source's values back."""
+    """A local edit of one item. The next read that brings it puts the source's values back where they differ."""
     wanted = await _edited(deps, identity, "inventory", row_id, body)
     async with deps.database.as_user(identity.user_id) as conn:
         return _only(await list_inventory(conn, wanted))
@@ -128,10 +128,10 @@ async def _edited(deps: GatewayDeps, identity: Identity, entity: Entity, row_id:
     """Carry the edit out; how to read the row then. Raises the 404 problem, and 422 for a row without its name."""
     changes = body.changes()
     async with deps.database.for_tenant(identity.user_id) as conn:
-        edited = await edit_row(conn, identity.user_id, entity, row_id, changes)
-        if edited is None:
+        complete = await edit_row(conn, identity.user_id, entity, row_id, changes)
+        if complete is None:
             raise not_found("row")
-        if not edited.complete:
+        if not complete:
             first, *others = REQUIRED_ANY[entity]
             needed = " or ".join((first, *others))
             raise invalid([FieldError(pointer=pointer(first), detail=f"the row needs a value for {needed}")])

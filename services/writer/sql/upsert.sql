@@ -71,7 +71,8 @@ where run_id = $1 and entity = $2 and page_no = $3 and batch_no = $4
 
 -- name: changed_rows
 -- What is to be written (differs), and what this run has inserted or updated, be it by a batch that was voided since:
--- runs of a source are serial, so a row that changed after the run's start was changed by this run. Equal rows are only
+-- runs of a source are serial, so a row that changed after the run's start was changed by this run (people's edits have a
+-- time of their own). Equal rows are only
 -- read: no lock, no write. `offset 0` as above: the stage is small and the target is not, so it must be probed, never
 -- hashed or sorted as a whole.
 insert into stage_changed (seq, is_new, differs)

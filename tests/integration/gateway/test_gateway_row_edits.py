@@ -1,6 +1,7 @@
 """A person's own edits of synced rows."""
 
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 import pytest
@@ -39,8 +40,11 @@ def test_every_field_but_the_sources_own_time_can_be_edited() -> None:
         ("vendors", VendorEdit),
         ("purchase_orders", PurchaseOrderEdit),
     ):
-        names = [field.name for field in FIELDS[entity]]  # type: ignore[index] # a literal of the three
-        assert [*model.model_fields, "source_updated_at"] == names
+        fields = FIELDS[entity]  # type: ignore[index] # a literal of the three
+        assert [*model.model_fields, "source_updated_at"] == [field.name for field in fields]
+        for field in fields:
+            if field.values:
+                assert f"Literal{list(field.values)}" in str(model.model_fields[field.name].annotation)
 
 
 @pytest.mark.parametrize(("entity", "changes"), CHANGES, ids=[entity for entity, _ in CHANGES])
@@ -58,6 +62,8 @@ async def test_an_edit_changes_what_it_names_and_nothing_else(
     changed = {name for name in after if after[name] != before[name]}
     assert changed == {name for name in changes if changes[name] is not None} | {"last_changed_at"}
     assert {name: after[name] for name in changes} == changes
+    since = quote(after["last_changed_at"])
+    assert len((await user.get(f"/api/{entity}?updated_since={since}")).body["items"]) == 1
     (entry,) = [one for one in (await user.get("/api/audit")).body["items"] if one["action"] == "row.edited"]
     assert (entry["object_id"], entry["details"]) == (row_id, {"fields": [entity, *sorted(changes)]})
 
@@ -78,6 +84,10 @@ async def test_an_edit_changes_what_it_names_and_nothing_else(
         ("vendors", {"lead_time_days": 2**31}, "/lead_time_days"),
         ("vendors", {"name": None}, "/name"),
         ("purchase_orders", {"order_date": "soon"}, "/order_date"),
+        ("purchase_orders", {"order_date": 0}, "/order_date"),
+        ("purchase_orders", {"order_date": "1700006400"}, "/order_date"),
+        ("purchase_orders", {"order_date": "2026-01-01T00:00:00"}, "/order_date"),
+        ("purchase_orders", {"order_date": "2026-02-30"}, "/order_date"),
         ("purchase_orders", {"lines": []}, "/lines"),
     ],
     ids=str,
