@@ -37,7 +37,8 @@ async def access_together(
     if isinstance(found[first], AuthenticationError | ConfigurationError):
         return dict.fromkeys(entities, found[first])  # of the key, the plan or the account
     found |= await _sampled(account, others, by_rest)
-    with suppress(ParkError):  # a run is reading a report of this account, for minutes: ours is left to the first run
+    # A run is reading a report of this account, for minutes, or no call is left for one: ours is left to the first run.
+    with suppress(ParkError):
         for entity in entities:
             if entity in reports and isinstance(found[entity], int):
                 begun = await _outcome(by_report, entity)

@@ -38,6 +38,26 @@ async def test_of_batches_that_come_together_those_that_count_no_more_take_none_
     assert {key: row["sku"] for key, row in rows.items()} == {"a": None, "b": "2", "c": None}
 
 
+async def test_a_group_is_staged_before_it_waits_for_another_writer_of_its_entity(core: Core) -> None:
+    """With its extras, since most of the group before was written."""
+    source = await core.source()
+    run = await core.running(source)
+    await core.write(core.batch(run, await core.page(run, 1, 1, last=False), [item("a")]))
+    second = core.batch(run, await core.page(run, 2, 1), [item("b")], page_no=2)
+    async with core.admin.acquire() as other, other.transaction():
+        await other.execute("select pg_advisory_xact_lock(hashtextextended($1, 7))", f"{run}/inventory")
+        writing = asyncio.create_task(core.write(second))
+        await core.until_blocked()
+
+        staged = await core.admin.fetch(
+            "select c.relname from pg_locks l join pg_class c on c.oid = l.relation "
+            "where l.granted and l.mode = 'RowExclusiveLock' and c.relname like 'stage%' and c.relkind = 'r' order by 1"
+        )
+
+    assert [row["relname"] for row in staged] == ["stage_extra", "stage_inventory"]
+    assert [tally.inserted for tally in await writing] == [1]
+
+
 async def test_a_replaced_epoch_is_refused(core: Core) -> None:
     source = await core.source()
     run = await core.running(source)
