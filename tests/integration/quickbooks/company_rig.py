@@ -90,7 +90,10 @@ async def running_company(
 
 
 async def _rows(pipeline: Pipeline, entity: str, source: SourceId) -> Rows:
-    ours = {"id", "user_id", "source_id", "source_system", "extra", "first_seen_at", "last_changed_at", "deleted_at"}
+    ours = {
+        "id", "user_id", "source_id", "source_system", "extra",
+        "first_seen_at", "last_changed_at", "edited_at", "deleted_at",
+    }  # fmt: skip
     found = await pipeline.rows(entity, source)
     rows = {row["external_id"]: {name: value for name, value in row.items() if name not in ours} for row in found}
     if entity == "purchase_orders":
