@@ -4,6 +4,7 @@ Sessions share the servers; tests share nothing: `database_url` is a database of
 `redis_prefix` begin the names of its queues and keys. A server that cannot be had fails the test, it never skips it.
 """
 
+import gc
 import os
 import secrets
 import signal
@@ -25,6 +26,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Start, side by side, the servers that the collected tests ask for."""
+    # Thousands of tests and all modules are there to stay: Python need not walk through them again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     if session.config.option.collectonly:
         return
     wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}

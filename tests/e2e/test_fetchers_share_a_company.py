@@ -101,9 +101,7 @@ def _source(state: QuickBooksState, url: str, number: int, limit: Mapping[str, i
 
 
 @pytest.mark.timeout(300)
-async def test_fetchers_fill_a_companys_minute_and_then_wait(
-    tmp_path: Path, process_settings: dict[str, str]
-) -> None:
+async def test_fetchers_fill_a_companys_minute_and_then_wait(tmp_path: Path, process_settings: dict[str, str]) -> None:
     limit = 24
     least = math.ceil(USED * limit)
     async with readers(

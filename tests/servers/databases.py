@@ -18,9 +18,12 @@ def at(admin_url: str, database: str) -> str:
 
 
 def create(admin_url: str, template: str | None = None) -> str:
-    """A new database with a name of its own, a copy of `template` when there is one; returns its name."""
+    """A new database with a name of its own, a copy of `template` when there is one; returns its name.
+
+    As files: page by page through the log, which is the default, costs twice the processor time.
+    """
     name = f"headrace_test_{secrets.token_hex(6)}"
-    _execute(admin_url, f'CREATE DATABASE "{name}" TEMPLATE "{template or "template0"}"')
+    _execute(admin_url, f'CREATE DATABASE "{name}" TEMPLATE "{template or "template0"}" STRATEGY file_copy')
     return name
 
 
