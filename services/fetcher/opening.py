@@ -41,6 +41,8 @@ from shared.storage.database import Database
 from shared.storage.sealed_sources import SealedSource
 from shared.storage.sources import SealedCredentials
 
+_PLAIN = TypeAdapter(dict[str, Any])
+
 
 class NoCalls:
     """A client for asking a source about itself: planning calls nobody."""
@@ -257,8 +259,7 @@ class SourceOpener:
         if sealed.credentials is None:
             raise ConfigurationError("the source has no credentials", hint="Enter the credentials again.")
         context = Context(sealed.user_id, sealed.box_id, connector.spec.origins(sealed.config))
-        plain: dict[str, Any] = TypeAdapter(dict[str, Any]).validate_json(self._ring.open(sealed.credentials, context))
-        return plain
+        return _PLAIN.validate_json(self._ring.open(sealed.credentials, context))
 
 
 def _calls(source: Source, entity: Entity, cursor: Cursor) -> Mapping[str, int]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -34,6 +35,9 @@ CLOSING_SECONDS = 3.5
 """After the grace period, for closing resources; then the process ends whatever hangs. 15 + 3.5 < 20 s of `up`."""
 LAG_INTERVAL = 0.5
 """Seconds between two samples of the event loop's lag."""
+COLLECT_EVERY = 20_000
+"""Containers that are made until Python looks for circles among them. Its own 700 is reached several times in one page
+of records, which has no circles and goes by itself; each look walked through all of it."""
 
 
 def _lower(value: object) -> object:
@@ -126,9 +130,16 @@ async def _life(
         await stack.enter_async_context(_sampling_lag(process.metrics.event_loop_lag_seconds))
         services = await stack.enter_async_context(start(process))
         started.set()
+        _collect_rarely()
         readiness.opened(services)
         get_logger("runtime").info("started", services=[service.name for service in services])
         await run_services(services, process.stop, grace)
+
+
+def _collect_rarely() -> None:
+    gc.freeze()  # what is there now stays: modules, classes, compiled models
+    _, second, third = gc.get_threshold()
+    gc.set_threshold(COLLECT_EVERY, second, third)
 
 
 @asynccontextmanager
