@@ -14,6 +14,7 @@ _SQL = load_queries("services.scheduler", "scheduler.sql")
 async def forget(db: Database) -> None:
     """Keys of finished runs, expired tests, codes and answers, old calls and reads, served events, unused tokens."""
     async with db.transaction() as conn:
+        await conn.execute(_SQL["forget_packs"])  # before the keys that they may become
         await conn.execute(_SQL["forget_keys"])
         await conn.execute(_SQL["forget_probes"])
         await conn.execute(_SQL["forget_idempotency_keys"])

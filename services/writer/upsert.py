@@ -12,7 +12,7 @@ from shared.contracts.records import Cell
 from shared.storage.database import Connection, Database
 from shared.storage.rows import RunHead
 
-_FIXED_COLUMNS = ("seq", "page_no", "batch_no", "external_id", "has_lines")
+_FIXED_COLUMNS = ("seq", "external_id", "has_lines")
 """Of the stage; the entity's own fields follow."""
 
 
@@ -101,6 +101,9 @@ class _Write:
         self._group = group
         self._staged = [*group.staged.values()]
         """In the order of `seq`, also those that lose to a batch that was written before."""
+        self._lost: set[int] = set()
+        self._outcomes: dict[int, str] = {}
+        """By `seq`, of rows that are not unchanged."""
 
     async def run(self) -> int:
         """After `stage`. The number of rows that were written, or would be but for a dry run."""
@@ -133,11 +136,9 @@ class _Write:
 
     def _staged_columns(self) -> tuple[Sequence[str], Sequence[Sequence[Cell]]]:
         """Names and cells of the columns that hold anything; those that no rule maps stay null of themselves."""
-        pages = [str(page_no) for (page_no, _), _ in self._staged]
-        batches = [str(batch_no) for (_, batch_no), _ in self._staged]
         keys, cells, _, lines = zip(*[row for _, row in self._staged], strict=True)
         places = [*map(str, range(len(keys)))]
-        fixed = [places, pages, batches, keys, ["f" if one is None else "t" for one in lines]]
+        fixed = [places, keys, ["f" if one is None else "t" for one in lines]]
         fields = [
             (name, column)
             for name, column in zip(self._sql.field_columns, zip(*cells, strict=True), strict=True)
@@ -159,6 +160,7 @@ class _Write:
 
     async def _settle_duplicates(self) -> None:
         """Keys that another batch of this run has counted: the higher page wins, the other is a duplicate."""
+        await self._conn.execute(self._sql["unpack_keys"], self._run.id, self._entity)
         lost: list[int] = []
         for row in await self._conn.fetch(self._sql["seen_before"], self._run.id, self._entity):
             key, outcome = row["external_id"], row["outcome"].decode()
@@ -174,6 +176,7 @@ class _Write:
             else:
                 await self._demote(key, there, outcome)
         if lost:
+            self._lost.update(lost)
             await self._conn.execute(self._sql["unstage"], lost)
 
     async def _settle_gone(self) -> None:
@@ -239,20 +242,31 @@ class _Write:
                 tally.inserted += 1
             else:
                 tally.updated += 1
+            self._outcomes[seq] = "i" if is_new else "u"
             if differs:
                 changed.append(seq)
         return changed
 
     async def _remember_keys(self) -> None:
         run = self._run
-        await self._conn.execute(self._sql["remember_staged"], run.id, self._entity, run.user_id)
-        if self._group.others:
-            await self._conn.copy_records_to_table(
-                "stage_seen",
-                records=[(key, *place, outcome.encode()) for key, place, outcome in self._group.others],
-                columns=("external_id", "page_no", "batch_no", "outcome"),
-            )
-            await self._conn.execute(self._sql["remember_others"], run.id, self._entity, run.user_id)
+        seen: dict[Place, tuple[list[str], list[str]]] = {place: ([], []) for place in self._group.tallies}
+        for seq, (place, row) in enumerate(self._staged):
+            if seq not in self._lost:
+                keys, outcomes = seen[place]
+                keys.append(row[0])
+                outcomes.append(self._outcomes.get(seq, "s"))
+        for key, place, outcome in self._group.others:
+            keys, outcomes = seen[place]
+            keys.append(key)
+            outcomes.append(outcome)
+        await self._conn.executemany(
+            self._sql["remember_keys"],
+            [
+                (run.id, self._entity, *place, run.user_id, keys, "".join(outcomes))
+                for place, (keys, outcomes) in seen.items()
+                if keys
+            ],
+        )
 
     async def _quarantine(self) -> None:
         if self._run.dry_run:

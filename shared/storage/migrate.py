@@ -9,10 +9,10 @@ from shared.errors import PlatformAwayError, StartupError
 
 OUR_TABLES = (
     "external_data_sources", "sync_cursors", "connection_probes", "upstream_calls", "sync_runs", "sync_run_entities",
-    "sync_pages", "sync_batches", "sync_keys_seen", "sync_misses", "outbox", "dead_letters", "quarantined_records",
-    "inventory", "vendors", "purchase_orders", "purchase_order_lines", "idempotency_keys", "api_tokens", "audit_log",
-    "webhook_secrets", "webhook_deliveries", "webhook_events", "sign_in_codes", "sealing_keys", "oauth_grants",
-    "oauth_states", "oauth_codes", "cache_purges", "read_meters",
+    "sync_pages", "sync_batches", "sync_keys_seen", "sync_key_packs", "sync_misses", "outbox", "dead_letters",
+    "quarantined_records", "inventory", "vendors", "purchase_orders", "purchase_order_lines", "idempotency_keys",
+    "api_tokens", "audit_log", "webhook_secrets", "webhook_deliveries", "webhook_events", "sign_in_codes",
+    "sealing_keys", "oauth_grants", "oauth_states", "oauth_codes", "cache_purges", "read_meters",
 )  # fmt: skip
 """What the migrations create, beside their own record: names that must be free."""
 _LOCK = 7_236_411_947

@@ -146,8 +146,9 @@ async def note_missing(conn: Connection, message: FetchPage, epoch: int, missing
 
 
 async def _void(conn: Connection, run_id: RunId, entity: Entity, from_page: int, *, pages_too: bool) -> None:
-    steps: tuple[Literal["void_marks", "void_keys", "void_rejects", "void_pages"], ...] = (
+    steps: tuple[Literal["void_marks", "void_packs", "void_keys", "void_rejects", "void_pages"], ...] = (
         "void_marks",
+        "void_packs",
         "void_keys",
         "void_rejects",
     )

@@ -360,7 +360,11 @@ class ChainWorld:
             self.run_id,
         )
         assert not broken, (broken, self.trace)
-        seen = await self.admin.fetchval("select count(*) from sync_keys_seen where run_id = $1", self.run_id)
+        seen = await self.admin.fetchval(
+            "select (select count(*) from sync_keys_seen where run_id = $1) + "
+            "(select coalesce(sum(cardinality(keys)), 0) from sync_key_packs where run_id = $1)",
+            self.run_id,
+        )
         assert seen == await self.admin.fetchval("select sum(keys) from sync_batches where run_id = $1", self.run_id)
 
     async def abandon(self) -> None:

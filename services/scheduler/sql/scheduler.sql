@@ -21,6 +21,10 @@ from external_data_sources where id = $1 and not is_deleted
 delete from sync_keys_seen k
 where not exists (select from sync_runs r where r.id = k.run_id and r.status in ('queued', 'running'))
 
+-- name: forget_packs
+delete from sync_key_packs k
+where not exists (select from sync_runs r where r.id = k.run_id and r.status in ('queued', 'running'))
+
 -- name: forget_idempotency_keys
 delete from idempotency_keys where created_at < now() - interval '1 day'
 

@@ -2,8 +2,7 @@
 -- One per connection and entity; emptied by every commit. `extra` follows for the rows that are to be written, by themselves:
 -- most are equal to what is there, and of those nobody reads it.
 create temp table if not exists stage_:table (
-  seq integer not null, page_no integer not null, batch_no integer not null,
-  external_id text not null, :typed_columns, has_lines boolean not null
+  seq integer not null, external_id text not null, :typed_columns, has_lines boolean not null
 ) on commit delete rows;
 create temp table if not exists stage_extra (seq integer not null, extra text not null) on commit delete rows;
 create temp table if not exists stage_lines (
@@ -11,8 +10,7 @@ create temp table if not exists stage_lines (
 ) on commit delete rows;
 create index if not exists stage_lines_order on stage_lines (external_id);
 create temp table if not exists stage_changed (seq integer not null, is_new boolean not null, differs boolean not null)
-  on commit delete rows;
-create temp table if not exists stage_seen (external_id text, page_no integer, batch_no integer, outcome "char") on commit delete rows
+  on commit delete rows
 
 -- name: hold_run
 -- The run stays open until the transaction ends.
@@ -40,6 +38,18 @@ select exists (
   where b.run_id = $1 and b.entity = $2 and b.keys > 0 and (b.first_key is null or exists (
     select from unnest($3::text[], $4::text[]) as r (first_key, last_key)
     where b.last_key >= r.first_key collate "C" and b.first_key <= r.last_key collate "C")))
+
+-- name: unpack_keys
+-- What the batches before have seen, to where it can be looked for. Whoever voids pages locks packs in this order too.
+with packed as (
+  select ctid from sync_key_packs where run_id = $1 and entity = $2 order by page_no, batch_no for update
+), taken as (
+  delete from sync_key_packs p using packed where p.ctid = packed.ctid returning p.*
+)
+insert into sync_keys_seen (run_id, entity, external_id, page_no, batch_no, user_id, outcome)
+select t.run_id, t.entity, k.external_id, t.page_no, t.batch_no, t.user_id, k.outcome::"char"
+from taken t cross join lateral unnest(t.keys, string_to_array(t.outcomes, null)) as k (external_id, outcome)
+order by k.external_id
 
 -- name: seen_before
 -- Keys of this stage that other batches of this run have seen, with the place that counts there.
@@ -100,9 +110,13 @@ delete from stage_extra e where not exists (select from stage_changed c where c.
 
 -- name: upsert
 -- The stage of extras holds the rows that are to be written, and no others.
-insert into :table (user_id, source_id, source_system, external_id, :columns, extra)
-select $1, $2, $3, s.external_id, :stage_columns, e.extra::jsonb
-from stage_:table s join stage_extra e using (seq)
+-- Ids that grow with time (UUID version 7, RFC 9562), here the time and chance of the statement and the row's place in the
+-- stage: random ones would bring every new row to another page of two indexes, and ask the system for chance each time.
+insert into :table (id, user_id, source_id, source_system, external_id, :columns, extra)
+select (i.start || lpad(to_hex(s.seq), 5, '0'))::uuid, $1, $2, $3, s.external_id, :stage_columns, e.extra::jsonb
+from stage_:table s join stage_extra e using (seq) cross join (
+  select lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
+    || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14, 14) as start offset 0) i
 order by s.external_id
 on conflict (source_id, external_id) do update set
   :assignments, extra = excluded.extra, last_changed_at = now(), deleted_at = null
@@ -140,16 +154,8 @@ where source_id = $1 and external_id = any($2::text[]) and (deleted_at is null o
 -- What became of the staged rows that are not unchanged.
 select seq, is_new, differs from stage_changed
 
--- name: remember_staged
-insert into sync_keys_seen (run_id, entity, external_id, page_no, batch_no, user_id, outcome)
-select $1, $2, s.external_id, s.page_no, s.batch_no, $3,
-  case when c.seq is null then 's' when c.is_new then 'i' else 'u' end::"char"
-from stage_:table s left join stage_changed c using (seq)
-order by s.external_id
-
--- name: remember_others
-insert into sync_keys_seen (run_id, entity, external_id, page_no, batch_no, user_id, outcome)
-select $1, $2, external_id, page_no, batch_no, $3, outcome from stage_seen order by external_id
+-- name: remember_keys
+insert into sync_key_packs (run_id, entity, page_no, batch_no, user_id, keys, outcomes) values ($1, $2, $3, $4, $5, $6, $7)
 
 -- name: mark
 insert into sync_batches (run_id, entity, page_no, batch_no, user_id, epoch, read, inserted, updated, unchanged, filtered,

@@ -33,6 +33,13 @@ update sync_pages set missing = $5 where run_id = $1 and entity = $2 and page_no
 -- name: void_marks
 delete from sync_batches where run_id = $1 and entity = $2 and page_no >= $3
 
+-- name: void_packs
+-- Before the keys: what a writer unpacks meanwhile is among them then.
+with packed as (
+  select ctid from sync_key_packs where run_id = $1 and entity = $2 and page_no >= $3 order by page_no, batch_no for update
+)
+delete from sync_key_packs p using packed where p.ctid = packed.ctid
+
 -- name: void_keys
 delete from sync_keys_seen where run_id = $1 and entity = $2 and page_no >= $3
 

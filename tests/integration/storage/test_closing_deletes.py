@@ -97,7 +97,7 @@ async def test_keys_seen_that_were_lost_forbid_deletes(core: Core) -> None:
     await core.sync(source, items(1, 2, 3))
     run = await core.running(source)
     await core.read(run, items(1), items(2), close=False)
-    await core.admin.execute("delete from sync_keys_seen where run_id = $1 and page_no = 1", run)
+    await core.admin.execute("delete from sync_key_packs where run_id = $1 and page_no = 1", run)
 
     await core.close(run)
 

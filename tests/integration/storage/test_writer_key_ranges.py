@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import pytest
 from core_rig import Core, counters, item
 
+from shared.storage.pages import replan_entity
+
 # In the order of their bytes, which UTF-16 would have otherwise: U+FFFD before U+1F600.
 KEYS = ("a", "a b", "b", "z", "é", "\ufffd", "\U0001f600")
 
@@ -104,9 +106,50 @@ async def test_a_read_that_saw_every_live_row_needs_no_keys_and_forgets_what_was
     await core.sync(source, [item("a"), item("b")], stable=False)
     run = await core.running(source, stable=False)
     await core.read(run, [item("a"), item("b"), item("c")], close=False)
-    await core.admin.execute("delete from sync_keys_seen where run_id = $1", run)
+    await core.admin.execute("delete from sync_key_packs where run_id = $1", run)
 
     await core.close(run)
 
     assert (await core.view(run)).status == "succeeded"
     assert await core.admin.fetchval("select count(*) from sync_misses where source_id = $1", source) == 0
+
+
+async def test_what_was_looked_for_and_what_was_not_are_both_seen_at_the_close(core: Core) -> None:
+    source = await core.source()
+    await core.sync(source, [item(key) for key in "abcdmyz"])
+    run = await core.running(source)
+    await core.read(run, [item("a"), item("c")], [item("b"), item("d")], [item("y"), item("z")], close=False)
+    counted = await core.admin.fetchrow(
+        "select (select count(*) from sync_keys_seen where run_id = $1), "
+        "(select sum(cardinality(keys)) from sync_key_packs where run_id = $1)",
+        run,
+    )
+    assert tuple(counted) == (2, 4), "the second page looked through the first, and nobody through the others"
+
+    await core.close(run)
+
+    view = (await core.view(run)).entities["inventory"]
+    assert (view.unchanged, view.deleted) == (6, 1)
+    assert set(await core.rows(source)) == set("abcdyz")
+
+
+@pytest.mark.parametrize("looked_for", [False, True], ids=["packed", "unpacked"])
+async def test_pages_that_are_read_anew_take_their_keys_along(core: Core, *, looked_for: bool) -> None:
+    source = await core.source()
+    run = await core.running(source)
+    epoch = await core.page(run, 1, 2, last=False, batches=2)
+    first = core.batch(run, epoch, [item("a"), item("z")])
+    epoch = await core.page(run, 2, 1)
+    await core.write(first)
+    if looked_for:
+        await core.write(core.batch(run, epoch, [item("b")], page_no=2))
+
+    async with core.databases["fetcher"].for_run(run) as (conn, _):
+        await replan_entity(conn, run, "inventory")
+
+    left = await core.admin.fetchval(
+        "select (select count(*) from sync_keys_seen where run_id = $1) + "
+        "(select count(*) from sync_key_packs where run_id = $1)",
+        run,
+    )
+    assert left == 0
