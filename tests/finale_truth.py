@@ -39,11 +39,24 @@ def _guideline(product: Mapping[str, Any], field: str) -> Any:
     return sum(points) if points else None
 
 
+def _locations(state: FinaleState) -> dict[str, str]:
+    """By product, the names of the locations in which more than nothing of it is on hand."""
+    facilities = {facility["facilityUrl"]: facility for facility in state.records("facility")}
+    held: dict[str, dict[str, Any]] = defaultdict(lambda: defaultdict(int))
+    for key, quantity in state.store.on_hand.items():
+        facility = facilities[key.facility_url]
+        location = facilities.get(facility["parentFacilityUrl"], facility)
+        held[key.product_url][location["facilityName"]] += quantity
+    names = {product: sorted(name for name, sums in mine.items() if sums > 0) for product, mine in held.items()}
+    return {product: ", ".join(mine) for product, mine in names.items() if mine}
+
+
 def inventory(state: FinaleState) -> Rows:
     stock: dict[str, dict[str, Any]] = defaultdict(lambda: defaultdict(int))
     for row in state.stock():
         for name in ("quantityOnHand", "quantityOnOrder", "quantityReserved"):
             stock[row["productUrl"]][name] += row[name]
+    locations = _locations(state)
     found: Rows = {}
     for product in state.records("product"):
         main, url = _main_supplier(product), product["productUrl"]
@@ -64,7 +77,7 @@ def inventory(state: FinaleState) -> Rows:
             "currency": listed[0]["currencyUomId"] if listed else main.get("currencyUomId"),
             "unit_of_measure": None,
             "barcode": product.get("universalProductCode"),
-            "location": product.get("containerId"),
+            "location": product.get("containerId") or locations.get(url),
             "preferred_vendor_id": main.get("supplierPartyUrl"),
             "source_updated_at": _moment(product["lastUpdatedDate"]),
         }

@@ -157,6 +157,8 @@ class _Shop:
             "reorderGuidelineList": self._guidelines(index),
             "userFieldDataList": [{"attrName": "user_10001", "attrValue": "1.1993"}] if index % 5 == 0 else [],
         }
+        if index % 13 == 12:
+            fields["containerId"] = f"BIN-{index % 7}"
         if index % 41 != 40:  # some products have no name at all
             fields["internalName"] = f"{_NOUNS[kind]} {index + 1}"
         if index % 50 == 1 and self.products:

@@ -88,6 +88,9 @@ async def test_a_whole_collection_becomes_rows(account: Account, entity: Entity)
     records = await account.whole(entity)
     print(f"\n{len(records):,} {entity} in {account.client.calls} calls, {account.client.bytes_read:,} bytes")
     assert_maps(account, entity, records)
+    for product in (record for record in records if entity == "inventory" and "stockLocationsLeftOut" not in record):
+        lying = sum(place["quantityOnHand"] for place in product.get("stockLocations", ()))
+        assert lying == product["quantityOnHand"], f"{product['productUrl']}: a row on hand names no facility"
 
 
 async def _some_orders(account: Account) -> list[Any]:

@@ -19,6 +19,9 @@ _MAIN_SUPPLIER = (
     " || (supplierList[?supplierPartyUrl] | [0]))"
 )
 """An entry may have an empty address; without a main one the first counts."""
+_LOCATION = "containerId || (stockLocations && stockLocationNames && join(', ', stockLocationNames))"
+"""The standard bin, else the locations that hold stock. The places are read too, though the names would do: what no
+rule reads is kept in `extra`, which is not written again when stock moves and nothing else of the row changes."""
 _LISTED = "priceList[?productPriceTypeId == 'LIST_PRICE']"
 
 
@@ -60,7 +63,7 @@ DEFAULT_MAPPINGS: Final[FieldMappings] = {
         unit_price=f"{_LISTED}.price | [0]",
         currency=f"({_LISTED}.currencyUomId | [0]) || {_MAIN_SUPPLIER}.currencyUomId",
         barcode="universalProductCode",
-        location="containerId",
+        location=_LOCATION,
         preferred_vendor_id=f"{_MAIN_SUPPLIER}.supplierPartyUrl",
     ),
     "vendors": _rules(

@@ -24,7 +24,7 @@ STOCK: Final[tuple[Column, ...]] = (
     Column("quantityOnOrder", ("units on order", "quantity on order", "qty on order", "on order")),
     Column("quantityReserved", ("units reserved", "quantity reserved", "qty reserved", "reserved")),
 )
-"""What of these a report does not show is read from `inventoryitem`."""
+"""What of these a report does not show is summed from `inventoryitem`."""
 SUPPLIER_ID: Final = Column("partyId", ("supplier id", "vendor id", "party id"))
 SUPPLIER_NAME: Final = Column("groupName", ("name", "supplier", "supplier name", "vendor", "vendor name"))
 ORDER: Final = Column(

@@ -9,17 +9,17 @@ from typing import TypeVar
 
 from shared.connector_sdk.protocol import BadRecord
 from shared.connectors.finale.account import Account
-from shared.connectors.finale.numbers import Number, formatted_number, parsed
+from shared.connectors.finale.numbers import formatted_number, parsed
 from shared.connectors.finale.report_columns import ITEM, STOCK, SUPPLIER_ID, SUPPLIER_NAME
 from shared.connectors.finale.report_table import ROWS_AT_ONCE, ReportTable, filled, is_total
 from shared.connectors.finale.reports import TURN, Reports
-from shared.connectors.finale.stock import Stock, stock_by_product
+from shared.connectors.finale.stock import STOCK_CALLS, Stock, read_stock
 from shared.contracts.messages import RawRecord, encode_json
 from shared.errors import ConfigurationError, DataError
 from shared.expressions.exact import is_number, plain_text
 
-PRODUCT_CALLS = 3
-"""product, the report, and inventoryitem where the report does not show all of the stock."""
+PRODUCT_CALLS = 2 + STOCK_CALLS
+"""product, the report, and the stock: where it lies no report tells, and no row may differ by the way it is read."""
 SUPPLIER_CALLS = 2
 MOST_UNKNOWN = 1_000
 _Row = TypeVar("_Row")
@@ -40,14 +40,12 @@ class ReportReader:
         ):
             index = await _index(report, report.needed(ITEM))
             columns = await _stock_columns(report)
-            lacking = len(columns) < len(STOCK)
-            stock = await stock_by_product(self._account) if lacking else {}
+            stock = await read_stock(self._account)
             async for block in blocks(products.rows()):
                 rows = await index.take([key_text(row.get("productId")) for row in block])
                 for record, row in zip(block, rows, strict=True):
                     if row is not None:
-                        of = stock.get(str(record.get("productUrl")), Stock())
-                        yield _with_stock(record, row, columns, of)
+                        yield _with_stock(record, row, columns, stock)
             for bad in await index.rest(products.length, "products", "inventory"):
                 yield bad
 
@@ -162,17 +160,15 @@ async def _stock_columns(report: ReportTable) -> dict[str, str]:
     return {field: name for field, name in shown.items() if field in telling}
 
 
-def _with_stock(record: RawRecord, row: RawRecord, columns: Mapping[str, str], of: Stock) -> RawRecord | BadRecord:
-    quantities: dict[str, Number] = {
-        "quantityOnHand": of.on_hand, "quantityOnOrder": of.on_order, "quantityReserved": of.reserved
-    }  # fmt: skip
+def _with_stock(record: RawRecord, row: RawRecord, columns: Mapping[str, str], stock: Stock) -> RawRecord | BadRecord:
+    fields = stock.fields(str(record.get("productUrl")))
     try:
         for field, name in columns.items():
             # The row is there, and has no stock to sum up: REST's list of stock has no row of such a product either.
-            quantities[field] = formatted_number(row.get(name), name) or 0
+            fields[field] = formatted_number(row.get(name), name) or 0
     except DataError as error:
         return BadRecord(encode_json(row).decode(), f"the report's {error.message}", record.get("productUrl"))
-    return merged(record, row) | quantities
+    return merged(record, row) | fields
 
 
 def merged(record: RawRecord, row: RawRecord) -> RawRecord:

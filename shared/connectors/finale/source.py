@@ -20,13 +20,13 @@ from shared.connectors.finale.report_orders import ORDER_CALLS, OrderReportReade
 from shared.connectors.finale.report_reading import PRODUCT_CALLS, SUPPLIER_CALLS, ReportReader
 from shared.connectors.finale.reports import TURNS, Reports
 from shared.connectors.finale.spec import SPEC
-from shared.connectors.finale.stock import Stock, stock_by_product
+from shared.connectors.finale.stock import STOCK_CALLS, read_stock
 from shared.contracts.ids import Entity
 from shared.contracts.messages import Cursor, RawRecord
 from shared.errors import HeadraceError
 
 _RESOURCES: Mapping[Entity, str] = {"inventory": "product", "vendors": "partygroup", "purchase_orders": "order"}
-_SPOOL_CALLS: Mapping[Entity, int] = {"inventory": 2, "vendors": 1}
+_SPOOL_CALLS: Mapping[Entity, int] = {"inventory": 1 + STOCK_CALLS, "vendors": 1}
 _REPORT_CALLS: Mapping[Entity, int] = {
     "inventory": PRODUCT_CALLS,
     "vendors": SUPPLIER_CALLS,
@@ -130,15 +130,9 @@ class FinaleSource:
     async def _products(self) -> AsyncGenerator[RawRecord | BadRecord, None]:
         # Stock is read after the products: a product that is made meanwhile is not shown with a stock of 0.
         async with self._account.collection("product", "productUrl") as table:
-            stock = await stock_by_product(self._account)
+            stock = await read_stock(self._account)
             async for row in table.rows():
-                of = stock.get(str(row.get("productUrl")), Stock())
-                row |= {
-                    "quantityOnHand": of.on_hand,
-                    "quantityOnOrder": of.on_order,
-                    "quantityReserved": of.reserved,
-                }
-                yield row
+                yield row | stock.fields(str(row.get("productUrl")))
 
     async def _suppliers(self) -> AsyncGenerator[RawRecord | BadRecord, None]:
         """Of suppliers, customers, carriers and the own company, those that supply."""

@@ -39,7 +39,7 @@ def _mapping(config: Mapping[str, Any], entity: Entity, rules: FieldMappings) ->
 
 def _supports_incremental(config: Mapping[str, Any], entity: Entity) -> bool:
     """Orders alone. A change of stock stamps no product, so only a whole read of products and stock is true, and it
-    costs two calls; suppliers cost one either way. A report is always whole."""
+    costs three calls; suppliers cost one either way. A report is always whole."""
     return entity == "purchase_orders" and entity not in FinaleConfig.model_validate(config).report_urls
 
 

@@ -48,11 +48,15 @@ async def test_every_field_of_a_first_sync_is_as_the_shop_has_it(pipeline: Pipel
             "purchase_orders": 80,
         }
         await check_all(pipeline, source, state)
-        assert view.api_calls == len(state.arrivals) == 2 + 1 + 3 + 80
+        assert view.api_calls == len(state.arrivals) == 3 + 1 + 3 + 80
         assert all(arrival.status == 200 for arrival in state.arrivals)
         statuses = {row["status"] for row in await pipeline.rows("purchase_orders", source)}
         assert statuses == {"draft", "submitted", "partially_received", "received", "cancelled"}
-        assert {row["status"] for row in await pipeline.rows("inventory", source)} == {"active", "inactive"}
+        products = await pipeline.rows("inventory", source)
+        assert {row["status"] for row in products} == {"active", "inactive"}
+        # a bin, no stock, one warehouse, and more than one
+        assert {"BIN-5", None, "Warehouse 1", "Warehouse 2, Warehouse 3"} <= {row["location"] for row in products}
+        assert not any("stockLocations" in row["extra"] for row in products), "they would grow old there"
 
 
 @pytest.mark.parametrize(
@@ -134,8 +138,9 @@ def live_a_day(state: FinaleState, chance: random.Random) -> None:
     # stock alone: no product is stamped by that
     for _ in range(5):
         state.add_stock(chance.choice(products), chance.choice(places), Decimal(chance.randint(-50, 50)) / 8)
-    state.deactivate_product(chance.choice(active))
     name = f"NEW {state.store.version}"
+    live_a_day_in_the_warehouse(state, chance, places, name)
+    state.deactivate_product(chance.choice(active))
     new = state.add_product(name, internalName="New thing", cost=Decimal("1.50"))
     state.edit_product(chance.choice(products), internalName=f"Renamed {name}", leadTime=chance.randint(1, 9))
     state.edit_product(new, productId=f"{name} B")  # the address stays
@@ -165,9 +170,23 @@ def live_a_day(state: FinaleState, chance: random.Random) -> None:
     }
     if by_status["ORDER_CREATED"]:
         state.act(chance.choice(by_status["ORDER_CREATED"]), "lock")
-    state.act(chance.choice(by_status["ORDER_LOCKED"]), "cancel")
+    state.act(chance.choice([one for one in by_status["ORDER_LOCKED"] if one != order]), "cancel")
     state.act(order, "complete")
     state.act(chance.choice(by_status["ORDER_COMPLETED"]), "edit")
+
+
+def live_a_day_in_the_warehouse(state: FinaleState, chance: random.Random, places: list[str], name: str) -> None:
+    """A place is given up, one renamed, one made; stock moves there, and to where no sublocation is."""
+    given_up, renamed = chance.sample(places, 2)
+    state.catalog.edit("facility", given_up, statusId="FACILITY_INACTIVE")
+    location = str(state.store.get("facility", renamed)["parentFacilityUrl"])
+    state.catalog.edit("facility", location, facilityName=f"Depot {name}")
+    made = state.add_facility(f"Yard {name}")
+    for target in (made, state.add_facility("R1", made)):
+        moving = chance.choice(list(state.store.on_hand))
+        quantity = state.store.on_hand[moving]
+        state.store.add_stock(moving, -quantity)
+        state.add_stock(moving.product_url, target, quantity, lot_id=moving.lot_id)
 
 
 async def test_an_address_that_is_not_made_of_the_id_is_followed(pipeline: Pipeline) -> None:

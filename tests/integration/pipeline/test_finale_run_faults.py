@@ -14,6 +14,7 @@ from sandboxes.finale.spoils import Spoil
 from shared.contracts.ids import SourceId
 
 PRODUCT, STOCK, PARTY = "/acme/api/product/", "/acme/api/inventoryitem/", "/acme/api/partygroup/"
+FACILITY = "/acme/api/facility/"
 ORDER, SHIPMENT = "/acme/api/order/", "/acme/api/shipment/"
 
 
@@ -29,6 +30,13 @@ LASTING = {
     "no on order": Case(
         Spoil(kind="dropped_field", path=STOCK, field="quantityOnOrder"), "DATA_ERROR", "quantityOnOrder"
     ),
+    "short facility": Case(
+        Spoil(kind="short_column", path=FACILITY, field="facilityName"), "DATA_ERROR", "facilityName"
+    ),
+    "no facility": Case(
+        Spoil(kind="dropped_field", path=FACILITY, field="facilityUrl"), "DATA_ERROR", "facilityUrl"
+    ),
+    "html facility": Case(FaultRule(kind="html", path=FACILITY), "DATA_ERROR", "web page"),
     "no order type": Case(
         Spoil(kind="dropped_field", path=ORDER, field="orderTypeId"), "DATA_ERROR", "orderTypeId", ORDERS
     ),

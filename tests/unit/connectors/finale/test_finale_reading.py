@@ -27,7 +27,7 @@ BOLT, KIT = "/acme/api/product/BOLT-1", "/acme/api/product/KIT-9"
 
 
 async def read(entity: Any, **answers: Any) -> list[Any]:
-    client = FakeClient({f"{name}/": answer for name, answer in answers.items()})
+    client = FakeClient({"facility/": FACILITIES} | {f"{name}/": answer for name, answer in answers.items()})
     source = FinaleConnector(ManualClock(NOW)).open(CONFIG, client)
     return [record async for record in source.read_all(ReadRequest(entity, None))]
 
@@ -37,6 +37,7 @@ def stock(**columns: list[Any]) -> dict[str, list[Any]]:
     return {"productUrl": [BOLT] * rows} | columns
 
 
+FACILITIES = {"facilityUrl": ["/acme/api/facility/1"], "facilityName": ["Main"]}
 PRODUCTS = {"productUrl": [BOLT, KIT], "productId": ["BOLT-1", "KIT-9"], "internalName": ["Hex bolt", "--"]}
 
 

@@ -42,7 +42,7 @@ async def read(
     entity: Any, report: bytes | list[Any], piece: int = 100_000, **answers: Any
 ) -> list[Mapping[str, Any] | BadRecord]:
     form = "csv" if isinstance(report, bytes) else "jsonObject"
-    found = {f"{name}/": answer for name, answer in answers.items()}
+    found = {f"{name}/": answer for name, answer in {"inventoryitem": {}, "facility": {}, **answers}.items()}
     client = FakeClient(found | {f"{PATH}.{'csv' if form == 'csv' else 'json'}": report}, piece)
     source = FinaleConnector(SystemClock()).open(config(entity, form), client)
     records = [record async for record in source.read_all(ReadRequest(entity, None))]
@@ -120,6 +120,21 @@ async def test_a_column_that_is_named_like_a_field_does_not_take_its_place() -> 
 
 
 STOCKED = "Product ID,QoH,On order,Reserved"
+
+
+async def test_where_stock_lies_is_told_beside_a_report_of_all_quantities() -> None:
+    """Else `location` would come and go with the way that products are read."""
+    facility = {"facilityUrl": ["/acme/api/facility/1"], "facilityName": ["Main"]}
+    stock = STOCK | {"facilityUrl": ["/acme/api/facility/1"] * 3}
+    body = csv(STOCKED, "BOLT-1,1,5,0", "KIT-9,3,0,0")
+    bolt, kit = await read("inventory", body, product=PRODUCTS, inventoryitem=stock, facility=facility)
+    assert isinstance(bolt, dict)
+    assert isinstance(kit, dict)
+    assert (bolt["stockLocations"], bolt["stockLocationNames"]) == (
+        [{"location": "Main", "quantityOnHand": 1}],
+        ["Main"],
+    )
+    assert (quantities(kit), kit["stockLocations"]) == ([3, 0, 0], [{"location": "Main", "quantityOnHand": 2}])
 
 
 async def test_what_the_account_does_not_have_is_no_row_and_not_lost() -> None:
