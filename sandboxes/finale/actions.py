@@ -39,4 +39,7 @@ def listed(resource: Resource, store: Store, switches: Switches) -> Iterator[Rec
 
 def stock_listed(store: Store, switches: Switches) -> Iterator[Record]:
     """The rows of `inventoryitem`."""
-    return map(as_text, stock_rows(store)) if switches.quantities_as_text else stock_rows(store)
+    for row in stock_rows(store):
+        if switches.stock_parents:
+            row["parentFacilityUrl"] = store.rows["facility"].get(str(row["facilityUrl"]), {}).get("parentFacilityUrl")
+        yield as_text(row) if switches.quantities_as_text else row

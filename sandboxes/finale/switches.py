@@ -14,6 +14,8 @@ class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether the order collection carries `orderItemList`, or each order must be read for its lines."""
     quantities_as_text: bool = False
     """`inventoryitem` gives `"120"` in the place of 120."""
+    stock_parents: bool = False
+    """`inventoryitem` has `parentFacilityUrl`, as it was seen at times."""
     missing_upper_bound: Literal["now", "refused"] = "now"
     """A `lastUpdatedDate` filter without an upper bound: documented as now, seen as a 400."""
     empty_collection: Literal["object", "arrays"] = "object"

@@ -57,6 +57,22 @@ async def test_columns_that_no_row_uses_are_left_out_and_lists_are_filled() -> N
         assert found["statusId"] == ["PRODUCT_ACTIVE", "PRODUCT_INACTIVE"]
 
 
+async def test_a_facility_is_a_location_or_a_sublocation_of_one_and_stays_when_given_up() -> None:
+    shop = small_shop()
+    location = shop.state.records("facility")[0]["facilityUrl"]
+    shop.state.catalog.edit("facility", shop.bins[1], statusId="FACILITY_INACTIVE")
+    async with serving(shop.state) as client:
+        found = await client.get("facility/")
+        assert found["facilityUrl"] == [location, *shop.bins]
+        assert found["facilityName"] == ["Main", "M-01", "M-02"]
+        assert found["parentFacilityUrl"] == [None, location, location]
+        assert found["statusId"] == ["FACILITY_ACTIVE", "FACILITY_ACTIVE", "FACILITY_INACTIVE"]
+        shop.state.add_stock(shop.bolt, shop.bins[1], 7)
+        assert "parentFacilityUrl" not in await client.get("inventoryitem/")
+        shop.state.switches = Switches(stock_parents=True)
+        assert set((await client.get("inventoryitem/"))["parentFacilityUrl"]) == {location}
+
+
 def test_a_missing_list_is_empty_and_a_column_of_nulls_is_none_at_all() -> None:
     rows = [{"a": 1, "empty": None, "list": [2]}, {"a": None, "empty": None}, {"late": "x", "list": []}]
     assert columns(rows) == {"a": [1, None, None], "list": [[2], [], []], "late": [None, None, "x"]}

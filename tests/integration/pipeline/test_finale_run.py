@@ -63,7 +63,7 @@ async def test_every_field_of_a_first_sync_is_as_the_shop_has_it(pipeline: Pipel
     "switches",
     [
         Switches(order_lines_in_collection=True),
-        Switches(quantities_as_text=True),
+        Switches(quantities_as_text=True, stock_parents=True),
         Switches(party_name="description"),
         Switches(missing_upper_bound="refused", status_by_post=False),
         Switches(limit_applied="before_filter", empty_collection="arrays"),
