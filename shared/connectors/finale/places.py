@@ -1,12 +1,13 @@
 """Where stock lies, in the words of the account: a facility is a location, or a sublocation of one (`facility`)."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from urllib.parse import unquote
 
 from shared.connectors.finale.account import Account
 from shared.connectors.finale.numbers import Number
 from shared.contracts.messages import RawRecord
-from shared.errors import DataError
+from shared.errors import DataError, HeadraceError
 
 MOST_LISTED = 100
 """Places of one product, and locations by name: a record stays small, whatever the account has."""
@@ -55,21 +56,27 @@ def _entry(location: str, sublocation: str, quantity: Number) -> RawRecord:
     return {**place, "quantityOnHand": quantity}
 
 
-async def read_places(account: Account, met: Mapping[str, str]) -> Places:
-    """The facilities of the account. `met`: addresses that stock lies at, each with its location's as far as the rows
-    of stock tell ("": they do not), for those that the collection does not know.
+async def read_places(account: Account, met: Mapping[str, str]) -> Places | None:
+    """The facilities of the account; None where it tells of none (not found, or empty): quantities are worth more than
+    names, so they do not wait for these. `met`: addresses that stock lies at, each with its location's as far as the
+    rows of stock tell ("": they do not), for those that the collection does not know.
 
-    Raises what the client raises, DataError for rows without an address, or for none at all where there is stock.
+    Raises what the client raises, DataError for rows without an address.
     """
+    try:
+        return await _read_places(account, met)
+    except HeadraceError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        return None
+
+
+async def _read_places(account: Account, met: Mapping[str, str]) -> Places | None:
     names: dict[str, str] = {}
     parents = {facility: parent for facility, parent in met.items() if parent}
     async with account.collection("facility", "facilityUrl") as table:
-        if met and not table.length:
-            raise DataError(
-                f"facility: the answer is empty, and stock lies at {len(met):,} facilities of the account",
-                hint="Finale's answer was old or cut; by it every product's location would change, so nothing was "
-                "changed. Sync again later.",
-            )
+        if not table.length:
+            return None
         async for row in table.rows("facilityUrl", "facilityName", "parentFacilityUrl"):
             facility, name, parent = (row.get(key) for key in ("facilityUrl", "facilityName", "parentFacilityUrl"))
             if not isinstance(facility, str):

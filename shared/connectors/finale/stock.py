@@ -28,7 +28,7 @@ class _Sums:
 class Stock:
     """What every product of an account has in stock; at most COLLECTION_CAP products."""
 
-    def __init__(self, by_product: Mapping[str, _Sums], places: Places) -> None:
+    def __init__(self, by_product: Mapping[str, _Sums], places: Places | None) -> None:
         self._by_product = by_product
         self._places = places
 
@@ -37,7 +37,8 @@ class Stock:
         collection was read to its end."""
         sums = self._by_product.get(product) or _Sums()
         quantities = (sum(sums.on_hand.values()), sums.on_order, sums.reserved)
-        return dict(zip(_QUANTITIES, quantities, strict=True)) | self._places.fields(sums.on_hand)
+        found: RawRecord = dict(zip(_QUANTITIES, quantities, strict=True))
+        return found if self._places is None else found | self._places.fields(sums.on_hand)
 
 
 async def read_stock(account: Account) -> Stock:

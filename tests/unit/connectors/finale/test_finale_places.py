@@ -17,7 +17,7 @@ from shared.connectors.finale.spec import SPEC
 from shared.contracts.mapping import FieldRule
 from shared.contracts.messages import RawRecord, decode_json
 from shared.contracts.records import FIELDS
-from shared.errors import DataError
+from shared.errors import ConfigurationError, DataError
 
 CONFIG = {"account": "acme"}
 BOLT = "/acme/api/product/BOLT-1"
@@ -151,11 +151,22 @@ async def test_a_facility_without_a_known_name_is_called_by_its_id(facility: Any
     assert record["stockLocations"] == places
 
 
-@pytest.mark.parametrize("facility", [{}, {"facilityUrl": []}])
-async def test_no_facility_at_all_where_stock_lies_is_no_answer(facility: Any) -> None:
-    with pytest.raises(DataError, match="facility: the answer is empty, and stock lies at 2 facilities"):
-        await product(stock([("1", 1), ("2", 2)]), facility)
-    assert "stockLocations" not in await product(stock([]), facility)
+def refused(status: int) -> ConfigurationError:
+    error = ConfigurationError("refused")
+    error.status = status
+    return error
+
+
+@pytest.mark.parametrize("facility", [{}, {"facilityUrl": []}, refused(404)], ids=["nothing", "no rows", "not found"])
+async def test_an_account_that_tells_of_no_facility_still_tells_its_stock(facility: Any) -> None:
+    record = await product(stock([("1", 1), ("2", 2)]), facility)
+    assert record["quantityOnHand"] == 3
+    assert "stockLocations" not in record
+
+
+async def test_facilities_that_are_refused_end_the_read() -> None:
+    with pytest.raises(ConfigurationError, match="refused"):
+        await product(stock([("1", 1)]), refused(400))
 
 
 @pytest.mark.parametrize("facility", [{"facilityUrl": [PREFIX + "1", None]}, {"facilityName": ["West"]}])
