@@ -34,7 +34,7 @@ from table import PHASES, show
 
 HERE = Path(__file__).parent
 SETTLE_SECONDS = 0.5
-"""Between two phases, so that what one leaves to do is not counted in the next."""
+"""Between two phases, after a vacuum, so that what one leaves to do is not counted in the next."""
 
 
 def arguments() -> argparse.Namespace:
@@ -78,6 +78,15 @@ async def own_database(admin_url: str) -> AsyncIterator[str]:
         await admin.close()
 
 
+async def vacuum(database: str) -> None:
+    """What autovacuum would do for the phase before, at some moment of the next."""
+    connection = await asyncpg.connect(database)
+    try:
+        await connection.execute("vacuum analyze")
+    finally:
+        await connection.close()
+
+
 async def is_right(database: str, target: str, rows: int, wanted: str) -> bool:
     connection = await asyncpg.connect(database)
     try:
@@ -105,6 +114,7 @@ async def one_contender(contender: Contender, meter: Meter, job: Job, digests: d
             generation = 2 if phase == "changed" else 1
             async with source.put(f"/generation/{generation}") as answer:
                 answer.raise_for_status()
+            await vacuum(job.database)
             await asyncio.sleep(SETTLE_SECONDS)
             async with meter.measured(ready.root) as cost:
                 synced = await ready.sync()
