@@ -17,6 +17,8 @@ from services.cli.stack.places import Account, reachable
 from services.cli.stack.process import free_port
 
 START_SECONDS = 60.0
+_MEMORY = Path("/dev/shm")
+_ROOM = 4 * 10**9
 _POLL = threading.Event()  # never set: a wait on it is a pause that Ctrl-C can break
 
 
@@ -51,15 +53,23 @@ def account_of(*names: str) -> Account:
     raise ServerUnavailableError(f"we are root and there is none of the accounts {', '.join(names)}")
 
 
-def private_directory(kind: str, account: Account) -> Path:
-    """A new directory that belongs to `account` and that it can reach, whatever TMPDIR says."""
-    for parent in (Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")):
+def private_directory(kind: str, account: Account, *, in_memory: bool = False) -> Path:
+    """A new directory that belongs to `account` and that it can reach, whatever TMPDIR says.
+
+    `in_memory`: in the machine's memory, if that has room for it.
+    """
+    on_disk = (Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp"))
+    for parent in (_MEMORY, *on_disk) if in_memory and _has_room(_MEMORY) else on_disk:
         if parent.is_dir() and reachable(parent, account):
             directory = Path(tempfile.mkdtemp(prefix=f"headrace-{kind}-", dir=parent))
             if account.other:
                 os.chown(directory, account.uid, account.gid)
             return directory
     raise ServerUnavailableError("no temporary directory that the server's account can reach")
+
+
+def _has_room(directory: Path) -> bool:
+    return directory.is_dir() and shutil.disk_usage(directory).free >= _ROOM
 
 
 class Child:
