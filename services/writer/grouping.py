@@ -70,7 +70,7 @@ class Group:
     tallies: dict[Place, Tally]
     staged: dict[str, StagedRow]
     others: list[tuple[str, Place, str]] = field(default_factory=list)
-    """Keys that are seen but not staged: (key, place, outcome d or q)."""
+    """Keys that are seen but not staged: (key, place, outcome d, q, x or g)."""
     gone: dict[str, Place] = field(default_factory=dict)
     """Keys that the vendor says are gone, and nothing later in the group says otherwise."""
 

@@ -137,6 +137,7 @@ async def _life(
 
 
 def _collect_rarely() -> None:
+    gc.collect()
     gc.freeze()  # what is there now stays: modules, classes, compiled models
     _, second, third = gc.get_threshold()
     gc.set_threshold(COLLECT_EVERY, second, third)

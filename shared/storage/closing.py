@@ -128,7 +128,8 @@ async def _end_complete(conn: Connection, run: RunHead, entity: Entity) -> None:
     if not run.dry_run:
         if fresh and not state["targeted"]:  # a few ids say nothing about the changes of others
             await _move_cursor(conn, run, entity, counts["max_updated_at"], full=full)
-        await conn.execute(_SQL["resolve_quarantine"], run.source_id, entity, run.id, full)
+        resolve = _SQL["resolve_all_quarantine" if full else "resolve_seen_quarantine"]
+        await conn.execute(resolve, run.source_id, entity, run.id)
     status: RunStatus = "partial" if counts["quarantined"] or deletes.proposed is not None else "succeeded"
     await _end_entity(conn, run, entity, status, counts=counts, deletes=deletes)
 

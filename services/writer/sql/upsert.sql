@@ -42,7 +42,11 @@ select exists (
 -- name: unpack_keys
 -- What the batches before have seen, to where it can be looked for. Whoever voids pages locks packs in this order too.
 with packed as (
-  select ctid from sync_key_packs where run_id = $1 and entity = $2 order by page_no, batch_no for update
+  select p.ctid from sync_key_packs p
+  where p.run_id = $1 and p.entity = $2 and exists (
+    select from sync_batches b
+    where b.run_id = p.run_id and b.entity = p.entity and b.page_no = p.page_no and b.batch_no = p.batch_no)
+  order by p.page_no, p.batch_no for update
 ), taken as (
   delete from sync_key_packs p using packed where p.ctid = packed.ctid returning p.*
 )
@@ -156,6 +160,8 @@ select seq, is_new, differs from stage_changed
 
 -- name: remember_keys
 insert into sync_key_packs (run_id, entity, page_no, batch_no, user_id, keys, outcomes) values ($1, $2, $3, $4, $5, $6, $7)
+-- What is there already has no mark: a service of an older release, which knows of no packs, has voided its batch.
+on conflict (run_id, entity, page_no, batch_no) do update set keys = excluded.keys, outcomes = excluded.outcomes
 
 -- name: mark
 insert into sync_batches (run_id, entity, page_no, batch_no, user_id, epoch, read, inserted, updated, unchanged, filtered,

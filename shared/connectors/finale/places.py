@@ -36,8 +36,6 @@ class Places:
         listed = [_entry(*place, quantity) for place, quantity in sorted(sums.items()) if quantity]
         names = sorted(name for name, quantity in held.items() if quantity > 0)
         fields: RawRecord = {"stockLocations": listed[:MOST_LISTED], "stockLocationNames": names[:MOST_LISTED]}
-        if len(listed) > MOST_LISTED:
-            fields["stockLocationsLeftOut"] = len(listed) - MOST_LISTED
         return {name: value for name, value in fields.items() if value}
 
     def _place(self, facility: str) -> tuple[str, str]:

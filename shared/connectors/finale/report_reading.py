@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from typing import TypeVar
 
 from shared.connector_sdk.protocol import BadRecord
-from shared.connectors.finale.account import Account
+from shared.connectors.finale.account import Account, BeyondCapError
 from shared.connectors.finale.numbers import formatted_number, parsed
 from shared.connectors.finale.report_columns import ITEM, STOCK, SUPPLIER_ID, SUPPLIER_NAME
 from shared.connectors.finale.report_table import ROWS_AT_ONCE, ReportTable, filled, is_total
@@ -40,7 +40,7 @@ class ReportReader:
         ):
             index = await _index(report, report.needed(ITEM))
             columns = await _stock_columns(report)
-            stock = await read_stock(self._account)
+            stock = await self._stock(needed=len(columns) < len(STOCK))
             async for block in blocks(products.rows()):
                 rows = await index.take([key_text(row.get("productId")) for row in block])
                 for record, row in zip(block, rows, strict=True):
@@ -48,6 +48,15 @@ class ReportReader:
                         yield _with_stock(record, row, columns, stock)
             for bad in await index.rest(products.length, "products", "inventory"):
                 yield bad
+
+    async def _stock(self, *, needed: bool) -> Stock:
+        """Where the report has all quantities, an account that has too much stock to be summed does without places."""
+        try:
+            return await read_stock(self._account)
+        except BeyondCapError:
+            if needed:
+                raise
+            return Stock({}, None)
 
     async def suppliers(self) -> AsyncGenerator[RawRecord | BadRecord, None]:
         """Every supplier of the account. Raises as `products`."""

@@ -96,14 +96,19 @@ from external_data_sources s join sync_runs r on r.source_id = s.id
 where k.source_id = s.id and k.entity = $2 and s.id = $1 and r.id = $4 and r.config = s.config
   and (r.mappings -> $2 ->> 'version')::int = s.mapping_version
 
--- name: resolve_quarantine
+-- name: resolve_all_quarantine
 -- A newer read has spoken for these: whatever is still wrong was quarantined again.
 update quarantined_records q set resolved_at = now()
 where q.source_id = $1 and q.entity = $2 and q.run_id <> $3 and q.resolved_at is null
-  and ($4 or q.external_id in (
-    select k.external_id from sync_keys_seen k where k.run_id = $3 and k.entity = $2
-    union all
-    select unnest(p.keys) from sync_key_packs p where p.run_id = $3 and p.entity = $2))
+
+-- name: resolve_seen_quarantine
+-- The same after a read of some records.
+update quarantined_records q set resolved_at = now()
+from (
+  select k.external_id from sync_keys_seen k where k.run_id = $3 and k.entity = $2
+  union
+  select unnest(p.keys) from sync_key_packs p where p.run_id = $3 and p.entity = $2) k
+where q.source_id = $1 and q.entity = $2 and q.run_id <> $3 and q.resolved_at is null and q.external_id = k.external_id
 
 -- name: end_entity
 update sync_run_entities set status = $3, read = $4, inserted = $5, updated = $6, unchanged = $7, filtered = $8,

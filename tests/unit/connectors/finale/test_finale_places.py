@@ -194,4 +194,3 @@ def test_two_facilities_of_one_name_are_one_place_and_the_list_ends() -> None:
     fields = Places(names, {}).fields(dict.fromkeys(names, 2))
     assert fields["stockLocations"] == [entry(f"L{at:03}", None, 4) for at in range(MOST_LISTED)]
     assert fields["stockLocationNames"] == [f"L{at:03}" for at in range(MOST_LISTED)]
-    assert fields["stockLocationsLeftOut"] == 30

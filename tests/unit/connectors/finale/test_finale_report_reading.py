@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from shared.clock import SystemClock
 from shared.connector_sdk.protocol import BadRecord, ReadRequest
+from shared.connectors.finale.account import COLLECTION_CAP, BeyondCapError
 from shared.connectors.finale.numbers import formatted_number, parsed
 from shared.connectors.finale.source import FinaleConnector
 from shared.connectors.finale.spec import SPEC
@@ -39,12 +40,12 @@ def config(entity: str, form: str = "csv") -> dict[str, Any]:
 
 
 async def read(
-    entity: Any, report: bytes | list[Any], piece: int = 100_000, **answers: Any
+    entity: Any, report: bytes | list[Any], piece: int = 100_000, cap: int = COLLECTION_CAP, **answers: Any
 ) -> list[Mapping[str, Any] | BadRecord]:
     form = "csv" if isinstance(report, bytes) else "jsonObject"
     found = {f"{name}/": answer for name, answer in {"inventoryitem": {}, "facility": {}, **answers}.items()}
     client = FakeClient(found | {f"{PATH}.{'csv' if form == 'csv' else 'json'}": report}, piece)
-    source = FinaleConnector(SystemClock()).open(config(entity, form), client)
+    source = FinaleConnector(SystemClock(), cap).open(config(entity, form), client)
     records = [record async for record in source.read_all(ReadRequest(entity, None))]
     calls = source.calls_per_page(entity)
     for name, due in calls.items():
@@ -135,6 +136,18 @@ async def test_where_stock_lies_is_told_beside_a_report_of_all_quantities() -> N
         ["Main"],
     )
     assert (quantities(kit), kit["stockLocations"]) == ([3, 0, 0], [{"location": "Main", "quantityOnHand": 2}])
+
+
+async def test_more_stock_than_can_be_summed_leaves_out_places_where_the_report_has_quantities() -> None:
+    body = csv(STOCKED, "BOLT-1,1,5,0", "KIT-9,3,0,0")
+    bolt, kit = await read("inventory", body, product=PRODUCTS, inventoryitem=STOCK, cap=3)
+    assert (quantities(bolt), quantities(kit)) == ([1, 5, 0], [3, 0, 0])
+    assert "stockLocations" not in bolt  # type: ignore[operator] # a record
+
+    with pytest.raises(BeyondCapError):
+        await read(
+            "inventory", csv("Product ID,QoH", "BOLT-1,1", "KIT-9,3"), product=PRODUCTS, inventoryitem=STOCK, cap=3
+        )
 
 
 async def test_what_the_account_does_not_have_is_no_row_and_not_lost() -> None:
