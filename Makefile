@@ -28,6 +28,8 @@ demo: setup
 up: setup
 	@$(RUN)/headrace up --embedded --sandboxes $(ARGS)
 
+# Hundreds of processes start: none shall compile our modules anew, whatever the shell says.
+test: export PYTHONDONTWRITEBYTECODE =
 test: setup
 	@scripts/test-servers
 	$(RUN)/python -m pytest -m "not soak and not vendor" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
