@@ -6,7 +6,7 @@
 RUN := .venv/bin
 # Most tests wait for servers rather than for a processor. WORKERS=0 runs them in one process. In the order of the folders
 # the long ones of tests/e2e come early; by size of their files they would come last, one worker waiting for another.
-WORKERS ?= 3
+WORKERS ?= 4
 
 help:
 	@echo "make setup | demo | up | test | soak | vendors | lint | bench   (CONTRIBUTING.md says what each does)"
