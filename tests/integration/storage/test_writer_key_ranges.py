@@ -153,3 +153,24 @@ async def test_pages_that_are_read_anew_take_their_keys_along(core: Core, *, loo
         run,
     )
     assert left == 0
+
+
+async def test_a_pack_that_an_older_release_left_behind_is_of_no_account(core: Core) -> None:
+    """Its services know of marks and keys alone when they void a page."""
+    source = await core.source()
+    run = await core.running(source)
+    epochs = [
+        await core.page(run, 1, 2, last=False),
+        await core.page(run, 2, 1, last=False),
+        await core.page(run, 3, 1),
+    ]
+    await core.write(core.batch(run, epochs[1], [item("m", sku="old")], page_no=2))
+    await core.admin.execute("delete from sync_batches where run_id = $1", run)
+
+    await core.write(core.batch(run, epochs[2], [item("b")], page_no=3))
+    await core.write(core.batch(run, epochs[0], [item("a"), item("m", sku="new")]))
+    await core.write(core.batch(run, epochs[1], [item("x")], page_no=2))
+    await core.close(run)
+
+    assert counters((await core.view(run)).entities["inventory"]) == {"inserted": 4}
+    assert {key: row["sku"] for key, row in (await core.rows(source)).items()}["m"] == "new"
