@@ -22,7 +22,13 @@ async def ours(job: dict[str, Any]) -> AsyncIterator[Turn]:
     budget = Budget("bench", (Window(job["limit"], job["window"]),))
     async with RedisServer.at(job["redis_url"]) as server:
         gate = SlotGate(RedisRateLimiter(server, history=never_called, prefix=job["prefix"]), SystemClock())
-        yield lambda: gate.call(budget, max_wait=3600.0)
+
+        @asynccontextmanager
+        async def turn() -> AsyncIterator[None]:
+            async with gate.step(budget, max_wait=3600.0) as grant, grant.call():
+                yield
+
+        yield turn
 
 
 if __name__ == "__main__":
