@@ -1,12 +1,11 @@
 """The HTTP client dials no address that its policy does not allow, however it is spelt or reached."""
 
 import asyncio
-import socket
 
 import pytest
 from aiohttp import web
-from aiohttp.abc import AbstractResolver, ResolveResult
 from http_rig import failure, get, ok, serving
+from told_names import ToldNames
 
 from shared.clock import SystemClock
 from shared.errors import ConfigurationError, EgressRefusedError, UnavailableError
@@ -80,30 +79,15 @@ async def test_a_name_is_allowed_on_its_port_under_that_name_alone() -> None:
         assert len(server.seen) == 1
 
 
-class FakeNames(AbstractResolver):
-    """A name server that answers what it is told, as one that an attacker runs."""
-
-    def __init__(self, **answers: list[str]) -> None:
-        self.answers = answers
-
-    async def resolve(
-        self,
-        host: str,
-        port: int = 0,
-        family: socket.AddressFamily = socket.AF_INET,  # noqa: ARG002 - the port's signature
-    ) -> list[ResolveResult]:
-        return [
-            ResolveResult(hostname=host, host=ip, port=port, family=socket.AF_INET, proto=0, flags=0)
-            for ip in self.answers[host.partition(".")[0]]
-        ]
-
-    async def close(self) -> None:
-        pass
-
-
 async def test_names_that_lead_inside_are_refused_where_they_lead() -> None:
     """One name is allowed; others that resolve to the same address are not, at once or when they change their mind."""
-    names = FakeNames(erp=["127.0.0.1"], evil=["127.0.0.1"], mixed=["169.254.1.1", "127.0.0.1"])
+    names = ToldNames(
+        {
+            "erp.example": [["127.0.0.1"]],
+            "evil.example": [["127.0.0.1"]],
+            "mixed.example": [["169.254.1.1", "127.0.0.1"]],
+        }
+    )
     async with serving(ok) as server:
         port = server.url.rpartition(":")[2]
         policy = EgressPolicy.parse(f"erp.example:{port},127.0.0.1:{port}")
@@ -121,7 +105,7 @@ async def test_names_that_lead_inside_are_refused_where_they_lead() -> None:
 async def test_parallel_calls_do_not_lend_each_other_their_permission() -> None:
     async with serving(ok) as server:
         port = server.url.rpartition(":")[2]
-        names = FakeNames(localhost=["127.0.0.1"], evil=["127.0.0.1"])
+        names = ToldNames({"localhost": [["127.0.0.1"]], "evil": [["127.0.0.1"]]})
         policy = EgressPolicy.parse(f"localhost:{port}")
         async with HttpClient(policy, SystemClock(), resolver=names) as http:
             hosts = ["localhost", "evil"] * 8

@@ -1,17 +1,14 @@
 """Who may call the Finale sandbox, what wrong addresses give, and driving it from another process."""
 
-import asyncio
 import base64
 import html
-import signal
-import sys
 from pathlib import Path
 
 import aiohttp
 import pytest
 from finale_client import BASIC, Client, serving, small_shop
+from sandbox_process import sandbox_process
 
-import sandboxes
 from sandboxes.behaviour.auth import Auth
 
 REPORT = "/acme/doc/report/pivotTable/1717171717171/Report.csv?format=csv&data=product"
@@ -117,29 +114,12 @@ async def test_everything_over_http() -> None:
 
 
 async def test_a_process_of_its_own(tmp_path: Path) -> None:
-    port_file = tmp_path / "port"
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sandboxes.finale", "--port-file", str(port_file), "--products", "40"),
-        *("--account", "shop", "--key", "k", "--secret", "s", "--window-scale", "0.5"),
-        stdout=asyncio.subprocess.PIPE,
-        cwd=Path(sandboxes.__file__).parent.parent,
-    )
-    try:
-        assert process.stdout is not None
-        said = await asyncio.wait_for(process.stdout.readline(), 30)
-        url = f"http://127.0.0.1:{port_file.read_text()}"
-        assert said.decode() == f"listening on {url}\n"
-        async with aiohttp.ClientSession(url) as session:
-            key = "Basic " + base64.b64encode(b"k:s").decode()
-            answer = await Client(session).call("GET", "/shop/api/product/", Authorization=key)
-            assert len(answer.json["productUrl"]) == 40
-            assert answer.json["productUrl"][0].startswith("/shop/api/product/")
-        process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 10) == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    options = ("--products", "40", "--account", "shop", "--key", "k", "--secret", "s", "--window-scale", "0.5")
+    async with sandbox_process(tmp_path, "finale", *options) as url, aiohttp.ClientSession(url) as session:
+        key = "Basic " + base64.b64encode(b"k:s").decode()
+        answer = await Client(session).call("GET", "/shop/api/product/", Authorization=key)
+        assert len(answer.json["productUrl"]) == 40
+        assert answer.json["productUrl"][0].startswith("/shop/api/product/")
 
 
 async def test_without_a_key_when_the_shop_asks_for_none() -> None:

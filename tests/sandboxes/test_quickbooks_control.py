@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import signal
-import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,8 +9,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from quickbooks_rig import COMPANY, rig
+from sandbox_process import sandbox_process
 
-import sandboxes
 from sandboxes.serving import running
 
 
@@ -128,31 +126,17 @@ async def test_webhooks_over_http() -> None:
 
 
 async def test_as_a_process_of_its_own(tmp_path: Path) -> None:
-    port_file = tmp_path / "port"
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sandboxes.quickbooks", "--port", "0", "--port-file", str(port_file)),
-        *("--products", "30", "--vendors", "3", "--orders", "4", "--seed", "2", "--limit", "3/60", "--bearer", "t"),
-        stdout=asyncio.subprocess.PIPE,
-        cwd=Path(sandboxes.__file__).parent.parent,
-    )
-    try:
-        assert process.stdout is not None
-        said = await asyncio.wait_for(process.stdout.readline(), 20)
-        url = f"http://127.0.0.1:{port_file.read_text()}"
-        assert said.decode() == f"listening on {url}\n"
-        headers = {"Authorization": "Bearer t", "Accept": "application/json"}
-        found: list[Any] = []
-        async with aiohttp.ClientSession(url, headers=headers) as session:
-            for entity in ("Item", "Vendor", "PurchaseOrder"):
-                query = {"query": f"SELECT COUNT(*) FROM {entity}"}
-                async with session.get(f"{COMPANY}/query", params=query) as response:
-                    found.append((await response.json())["QueryResponse"]["totalCount"])
-            async with session.get(f"{COMPANY}/item/1") as response:
-                found.append(response.status)
-        assert found == [29, 3, 4, 429]
-        process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 10) == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    options = ("--products", "30", "--vendors", "3", "--orders", "4", "--seed", "2", "--limit", "3/60", "--bearer", "t")
+    headers = {"Authorization": "Bearer t", "Accept": "application/json"}
+    found: list[Any] = []
+    async with (
+        sandbox_process(tmp_path, "quickbooks", *options) as url,
+        aiohttp.ClientSession(url, headers=headers) as session,
+    ):
+        for entity in ("Item", "Vendor", "PurchaseOrder"):
+            query = {"query": f"SELECT COUNT(*) FROM {entity}"}
+            async with session.get(f"{COMPANY}/query", params=query) as response:
+                found.append((await response.json())["QueryResponse"]["totalCount"])
+        async with session.get(f"{COMPANY}/item/1") as response:
+            found.append(response.status)
+    assert found == [29, 3, 4, 429]

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -11,9 +10,9 @@ from urllib.parse import quote
 
 import pytest
 from aiohttp import web
-from aiohttp.abc import AbstractResolver, ResolveResult
 from forbidden_addresses import HOSTS, SCHEMES, Listener, addresses, listening
 from gateway_harness import Gateway, User, running_gateway
+from told_names import ToldNames
 
 from pipeline import eventually, running_pipeline
 from sandboxes.serving import running
@@ -235,36 +234,6 @@ async def test_the_client_dials_none_of_them() -> None:
         assert len(listener.heard) == 1
 
 
-class Names(AbstractResolver):
-    """A name server in the hands of an attacker: each name gives its answers in turn, the last one for good."""
-
-    def __init__(self, answers: dict[str, list[list[str]]]) -> None:
-        self._answers = answers
-
-    async def resolve(
-        self,
-        host: str,
-        port: int = 0,
-        family: socket.AddressFamily = socket.AF_INET,  # noqa: ARG002 - the port's signature
-    ) -> list[ResolveResult]:
-        turns = self._answers[host]
-        found = turns.pop(0) if len(turns) > 1 else turns[0]
-        return [
-            ResolveResult(
-                hostname=host,
-                host=ip,
-                port=port,
-                family=socket.AF_INET6 if ":" in ip else socket.AF_INET,
-                proto=0,
-                flags=0,
-            )
-            for ip in found
-        ]
-
-    async def close(self) -> None:
-        pass
-
-
 INSIDE = [
     "127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", "::ffff:7f00:1", "0.0.0.0", "::", "10.0.0.1",
     "169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:0:4136:e378:8000:63bf:80ff:fffe",
@@ -273,7 +242,7 @@ INSIDE = [
 
 
 async def test_no_name_leads_there_either() -> None:
-    names = Names({f"n{number}.example": [[ip]] for number, ip in enumerate(INSIDE)} | {"all.example": [INSIDE]})
+    names = ToldNames({f"n{number}.example": [[ip]] for number, ip in enumerate(INSIDE)} | {"all.example": [INSIDE]})
     http = HttpClient(EgressPolicy(), SystemClock(), limits=LIMITS, resolver=names)
     async with listening() as listener, http:
         for name in [*(f"n{number}.example" for number in range(len(INSIDE))), "all.example"]:
@@ -292,7 +261,7 @@ async def test_a_name_that_changes_its_mind_is_judged_again() -> None:
     app.router.add_get("/", answer)
     async with listening() as listener, running(app, host="127.0.0.2") as base:
         port = base.rpartition(":")[2]
-        names = Names({"flip.example": [["127.0.0.2"], ["127.0.0.1"]]})
+        names = ToldNames({"flip.example": [["127.0.0.2"], ["127.0.0.1"]]})
         policy = EgressPolicy.parse("127.0.0.2")
         async with HttpClient(policy, SystemClock(), limits=LIMITS, resolver=names) as http:
             assert (await http.send(HttpRequest("GET", f"http://flip.example:{port}/"))).status == 200

@@ -1,11 +1,8 @@
 """The JSON API sandbox: real data that can be edited, six ways of paging, and its controls over HTTP."""
 
-import asyncio
 import csv
 import json
 import re
-import signal
-import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from json_api_client import get, read_all, status_of
+from sandbox_process import sandbox_process
 
 import sandboxes
 from sandboxes.json_api.app import build_app
@@ -182,24 +180,7 @@ async def test_a_generated_shop_is_the_same_for_the_same_seed() -> None:
 
 
 async def test_as_a_process_of_its_own(tmp_path: Path) -> None:
-    port_file = tmp_path / "port"
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sandboxes.json_api", "--port", "0", "--port-file", str(port_file)),
-        *("--products", "30", "--seed", "2", "--limit", "2/60", "--bearer", "t"),
-        stdout=asyncio.subprocess.PIPE,
-        cwd=Path(sandboxes.__file__).parent.parent,
-    )
-    try:
-        assert process.stdout is not None
-        said = await asyncio.wait_for(process.stdout.readline(), 20)
-        url = f"http://127.0.0.1:{port_file.read_text()}"
-        assert said.decode() == f"listening on {url}\n"
-        async with aiohttp.ClientSession(url) as session:
-            found = [await status_of(session, "/all/products", Authorization="Bearer t") for _ in range(3)]
-            assert found == [200, 200, 429]
-        process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 10) == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    options = ("--products", "30", "--seed", "2", "--limit", "2/60", "--bearer", "t")
+    async with sandbox_process(tmp_path, "json_api", *options) as url, aiohttp.ClientSession(url) as session:
+        found = [await status_of(session, "/all/products", Authorization="Bearer t") for _ in range(3)]
+        assert found == [200, 200, 429]
