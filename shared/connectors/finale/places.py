@@ -55,9 +55,9 @@ def _entry(location: str, sublocation: str, quantity: Number) -> RawRecord:
 
 
 async def read_places(account: Account, met: Mapping[str, str]) -> Places | None:
-    """The facilities of the account; None where it tells of none (not found, or empty): quantities are worth more than
-    names, so they do not wait for these. `met`: addresses that stock lies at, each with its location's as far as the
-    rows of stock tell ("": they do not), for those that the collection does not know.
+    """The facilities of the account; None where it names none (not found, empty, without names): quantities are worth
+    more than names, so they do not wait for these. `met`: addresses that stock lies at, each with its location's as
+    far as the rows of stock tell ("": they do not), for those that the collection does not know.
 
     Raises what the client raises, DataError for rows without an address.
     """
@@ -73,13 +73,15 @@ async def _read_places(account: Account, met: Mapping[str, str]) -> Places | Non
     names: dict[str, str] = {}
     parents = {facility: parent for facility, parent in met.items() if parent}
     async with account.collection("facility", "facilityUrl") as table:
-        if not table.length:
+        if not table.length or "facilityName" not in table.names:
             return None
+        tells_parents = "parentFacilityUrl" in table.names
         async for row in table.rows("facilityUrl", "facilityName", "parentFacilityUrl"):
             facility, name, parent = (row.get(key) for key in ("facilityUrl", "facilityName", "parentFacilityUrl"))
             if not isinstance(facility, str):
                 raise DataError("facility: a row has no facilityUrl, so the stock that lies there has no place")
-            parents.pop(facility, None)
+            if tells_parents:
+                parents.pop(facility, None)
             if isinstance(parent, str) and parent:
                 parents[facility] = parent
             if isinstance(name, str) and name.strip():

@@ -142,13 +142,31 @@ async def test_a_rule_of_ones_own_finds_the_places() -> None:
             {"parentFacilityUrl": [None, PREFIX + "1"]},
             [entry("West", None, 1), entry("Yard", None, 2)],
         ),
-        ({"facilityUrl": [PREFIX + "1"]}, {}, [entry("1", None, 1), entry("99", None, 2)]),
+        (
+            {"facilityUrl": [PREFIX + "1", PREFIX + "99"], "facilityName": ["West", "W-01"]},
+            {"parentFacilityUrl": [None, PREFIX + "1"]},
+            [entry("West", None, 1), entry("West", "W-01", 2)],
+        ),
+        (
+            facilities({"1": "West"}) | {"parentFacilityUrl": [""]},
+            {},
+            [entry("99", None, 2), entry("West", None, 1)],
+        ),
     ],
-    ids=["unknown", "unknown, of a known one", "both unknown", "no name", "the collection decides", "no names at all"],
+    ids=[
+        *("unknown", "unknown, of a known one", "both unknown", "no name", "the collection decides"),
+        *("the collection tells no parents", "an empty parent"),
+    ],
 )
 async def test_a_facility_without_a_known_name_is_called_by_its_id(facility: Any, more: Any, places: Any) -> None:
     record = await product(stock([("1", 1), ("99", 2)], **more), facility)
     assert record["stockLocations"] == places
+
+
+@pytest.mark.parametrize("parents", [[PREFIX + "1", None], [None, PREFIX + "1"]])
+async def test_one_row_that_tells_an_unknown_facilitys_location_is_enough(parents: Any) -> None:
+    record = await product(stock([("99", 1), ("99", 2)], parentFacilityUrl=parents), facilities({"1": "West"}))
+    assert record["stockLocations"] == [entry("West", "99", 3)]
 
 
 def refused(status: int) -> ConfigurationError:
@@ -157,7 +175,11 @@ def refused(status: int) -> ConfigurationError:
     return error
 
 
-@pytest.mark.parametrize("facility", [{}, {"facilityUrl": []}, refused(404)], ids=["nothing", "no rows", "not found"])
+@pytest.mark.parametrize(
+    "facility",
+    [{}, {"facilityUrl": []}, {"facilityUrl": [PREFIX + "1", PREFIX + "2"]}, refused(404)],
+    ids=["nothing", "no rows", "no names", "not found"],
+)
 async def test_an_account_that_tells_of_no_facility_still_tells_its_stock(facility: Any) -> None:
     record = await product(stock([("1", 1), ("2", 2)]), facility)
     assert record["quantityOnHand"] == 3
@@ -169,7 +191,9 @@ async def test_facilities_that_are_refused_end_the_read() -> None:
         await product(stock([("1", 1)]), refused(400))
 
 
-@pytest.mark.parametrize("facility", [{"facilityUrl": [PREFIX + "1", None]}, {"facilityName": ["West"]}])
+@pytest.mark.parametrize(
+    "facility", [{"facilityUrl": [PREFIX + "1", None], "facilityName": ["West", "East"]}, {"facilityName": ["West"]}]
+)
 async def test_a_facility_without_an_address_is_refused(facility: Any) -> None:
     with pytest.raises(DataError, match="facilityUrl"):
         await product(stock([("1", 1)]), facility)
