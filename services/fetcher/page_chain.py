@@ -131,7 +131,7 @@ class PageHandler:
         # Only now, and with the epoch recorded here: with the ledger's newer one a page whose batches were never
         # sent could be taken for granted.
         await self._publish_follower(pages.follower(due, outcome.epoch, page.next_cursor))
-        if not is_last:  # the next page need not wait for it
+        if not is_last:  # the next page need not wait for it; a process that dies before costs one call more
             await client.keep()
 
     async def _read_whole(self, due: FetchPage, verdict: Fetch) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from shared.contracts.ids import Entity, SourceId
 from shared.storage.database import Connection
-from shared.storage.queries import load_queries
+from shared.storage.queries import fill, load_queries
 from shared.storage.rows import RunHead
 
 _SQL = load_queries("shared.storage", "closing.sql")
@@ -24,7 +24,7 @@ def above_threshold(vanished: int, live: int) -> bool:
 
 
 def _for_table(name: str, entity: Entity) -> str:
-    return _SQL[name].replace(":table", entity)  # an Entity is one of three fixed words
+    return fill(_SQL[name], {"table": entity})
 
 
 async def live_rows(conn: Connection, source_id: SourceId, entity: Entity) -> int:

@@ -147,10 +147,14 @@ async def list_purchase_orders(conn: Connection, wanted: RowFilter) -> list[Purc
 def _edit(entity: Entity) -> str:
     names = [field.name for field in FIELDS[entity] if field.name != CHANGE_TIME]
     required = " or ".join(f"coalesce(t.{name}, '') <> ''" for name in REQUIRED_ANY[entity])
-    columns, new_columns = ", ".join(names), ", ".join(f"n.{name}" for name in names)
-    return fill(
-        _SQL["edit"], {"table": entity, "columns": columns, "new_columns": new_columns, "required": f"({required})"}
-    )
+    values = {
+        "table": entity,
+        "columns": ", ".join(names),
+        "new_columns": ", ".join(f"n.{name}" for name in names),
+        "old_columns": ", ".join(f"t.{name}" for name in names),
+        "required": f"({required})",
+    }
+    return fill(_SQL["edit"], values)
 
 
 _EDITS = {entity: _edit(entity) for entity in ENTITIES}

@@ -135,8 +135,8 @@ async def _edited(deps: GatewayDeps, identity: Identity, entity: Entity, row_id:
             first, *others = REQUIRED_ANY[entity]
             needed = " or ".join((first, *others))
             raise invalid([FieldError(pointer=pointer(first), detail=f"the row needs a value for {needed}")])
-        sent: list[JsonValue] = [entity, *sorted(changes)]
-        await record(conn, identity.user_id, identity.actor, "row.edited", "row", row_id, {"fields": sent})
+        details: dict[str, JsonValue] = {"entity": entity, "fields": [*sorted(changes)]}
+        await record(conn, identity.user_id, identity.actor, "row.edited", "row", row_id, details)
     return RowFilter(identity.user_id, limit=1, only=row_id)
 
 

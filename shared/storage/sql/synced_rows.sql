@@ -38,7 +38,9 @@ order by purchase_order_id, line_number
 select set_config('lock_timeout', '2s', true)
 
 -- name: edit
--- What is not named in $3 keeps its value. The types are the columns' own.
-update :table t set (:columns, edited_at) = (select :new_columns, now() from jsonb_populate_record(t, $3) n)
+-- What is not named in $3 keeps its value. The types are the columns' own. Values that are there already are no edit.
+update :table t set (:columns, edited_at) = (
+  select :new_columns, case when (:new_columns) is distinct from (:old_columns) then now() else t.edited_at end
+  from jsonb_populate_record(t, $3) n)
 where t.user_id = $1 and t.id = $2 and t.deleted_at is null
 returning :required

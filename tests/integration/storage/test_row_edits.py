@@ -49,3 +49,17 @@ async def test_who_edits_a_row_that_a_writer_holds_is_told_and_holds_nothing_up(
             with pytest.raises(PlatformAwayError):
                 await edit(core, source, "a", name="mine")
     assert (await core.rows(source))["a"]["name"] == "held"
+
+
+async def test_what_is_there_already_is_no_edit(core: Core) -> None:
+    source = await core.source()
+    await core.sync(source, [item("a", quantity_on_hand="1.50")])
+
+    await edit(core, source, "a", quantity_on_hand="1.5", name=(await core.rows(source))["a"]["name"])
+    assert (await core.rows(source))["a"]["edited_at"] is None
+
+    await edit(core, source, "a", quantity_on_hand="1.6")
+    edited = (await core.rows(source))["a"]["edited_at"]
+    assert edited is not None
+    await edit(core, source, "a", quantity_on_hand="1.6")
+    assert (await core.rows(source))["a"]["edited_at"] == edited
