@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from bus_rig import amqp_bus, eventually, fill, has_depth, nothing_comes, take
+from cancelling import swallowed_ends
 
 from shared.errors import BackpressureError, PlatformAwayError, PoisonMessageError
 from shared.messaging.memory import MemoryBus
@@ -56,6 +57,14 @@ async def test_a_queue_tells_what_waits_and_who_consumes(bus: Bus) -> None:
 
 async def has_state(bus: Bus, queue: QueueName, state: QueueState) -> bool:
     return await bus.inspect(queue) == state
+
+
+async def test_whoever_sends_or_looks_can_be_cancelled_at_any_moment(bus: Bus) -> None:
+    assert await swallowed_ends(lambda: bus.publish("fetch", message())) == []
+    assert await swallowed_ends(lambda: bus.inspect("write")) == []
+
+    assert await bus.inspect("write") == QueueState(0, 0)
+    assert await bus.ready()  # no connection was lost by it
 
 
 async def test_queues_do_not_mix(bus: Bus) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from cancelling import swallowed_ends
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -28,6 +29,14 @@ async def http() -> AsyncIterator[HttpClient]:
     limits = HttpLimits(connect=2, read=0.3, deadline=1.0, stream_deadline=1.0, body_bytes=1_000_000)
     async with HttpClient(LOCAL, SystemClock(), limits=limits) as client:
         yield client
+
+
+async def test_whoever_calls_can_be_cancelled_at_any_moment(http: HttpClient) -> None:
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(body=b"x" * 100_000)
+
+    async with serving(handler) as server:
+        assert await swallowed_ends(lambda: http.send(get(server.url))) == []
 
 
 async def test_an_answer_is_read_whole(http: HttpClient) -> None:

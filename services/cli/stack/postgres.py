@@ -231,7 +231,8 @@ async def _end_child(child: asyncio.subprocess.Process, *steps: tuple[signal.Sig
             with contextlib.suppress(ProcessLookupError):
                 child.send_signal(number)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(child.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await child.wait()
 
 
 async def _stop_leftover(data: Path) -> None:

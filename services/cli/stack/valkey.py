@@ -131,7 +131,8 @@ class EmbeddedValkey:
                 with contextlib.suppress(ProcessLookupError):
                     self._process.send_signal(number)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._process.wait(), seconds)
+                    async with asyncio.timeout(seconds):
+                        await self._process.wait()
 
 
 async def _answers(port: int, password: str) -> bool:
@@ -141,7 +142,8 @@ async def _answers(port: int, password: str) -> bool:
         return False
     try:
         writer.write(f"AUTH {password}\r\nPING\r\n".encode())
-        answers = [await asyncio.wait_for(reader.readline(), 5) for _ in range(2)]
+        async with asyncio.timeout(5):
+            answers = [await reader.readline() for _ in range(2)]
     except (OSError, TimeoutError):
         return False
     else:

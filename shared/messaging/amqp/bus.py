@@ -51,6 +51,7 @@ class AmqpBus:
         self._replies = Replies(self._consumers, self._names)
         self._subscriptions: set[AmqpSubscription] = set()
         self._listeners: set[asyncio.Task[None]] = set()
+        self._looks: set[asyncio.Task[QueueState]] = set()
 
     async def start(self, *, timeout: float = START_TIMEOUT) -> None:  # noqa: ASYNC109 - a broker that is away is no error here
         """Connect and declare. Raises StartupError when the broker refuses us; one that is away is waited for later."""
@@ -139,6 +140,15 @@ class AmqpBus:
         return (await self.inspect(queue)).ready
 
     async def inspect(self, queue: QueueName) -> QueueState:
+        # Whoever asks may be cancelled at any moment. Cancelled inside a channel's handshake, the library can lose the
+        # whole connection, or go on as though nothing were: so the look ends by itself, or by its time.
+        look = asyncio.create_task(self._inspect(queue))
+        self._looks.add(look)
+        look.add_done_callback(self._looks.discard)
+        look.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(look)
+
+    async def _inspect(self, queue: QueueName) -> QueueState:
         try:
             with library_errors():
                 async with asyncio.timeout(START_TIMEOUT):
@@ -160,7 +170,7 @@ class AmqpBus:
     async def close(self) -> None:
         for subscription in list(self._subscriptions):
             await subscription.close()
-        for task in list(self._listeners):
+        for task in (*self._listeners, *self._looks):
             await end_task(task)
         await self._replies.close()
         await self._consumers.close()

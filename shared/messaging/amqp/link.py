@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import aio_pika
 import structlog
@@ -146,7 +147,7 @@ def library_errors() -> Iterator[None]:
         raise ConnectionError("the channel closed") from error
 
 
-async def end_task(task: asyncio.Task[None]) -> None:
+async def end_task(task: asyncio.Task[Any]) -> None:
     """Cancel it until it is done: inside a handshake the library turns a cancellation into an error of its own."""
     while not task.done():
         task.cancel()

@@ -97,7 +97,7 @@ async def test_every_error_of_redis_is_platform_away(kind: type[Exception]) -> N
 
         eval = get = evalsha
 
-    server = RedisServer(cast(Any, Failing()))
+    server = RedisServer(cast(Any, Failing()), timeout=1.0)
     with pytest.raises(PlatformAwayError):
         await server.run(Script("return 1"), [], [])
     with pytest.raises(PlatformAwayError):

@@ -1,0 +1,33 @@
+"""Ending a piece of work at each of its moments: it must end, whatever it was doing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+MOST_STEPS = 5_000
+"""Turns of the event loop after which a piece of work on this machine has certainly ended by itself."""
+
+
+async def swallowed_ends(work: Callable[[], Awaitable[object]], *, after: float = 10.0) -> list[int]:
+    """Do `work` again and again, each time cancelled one turn of the event loop later, until it ends before that.
+
+    The turns after which it went on as though nobody had cancelled it. TimeoutError when it did not end in `after` s.
+    """
+
+    async def call() -> None:
+        await work()
+
+    swallowed = []
+    async with asyncio.timeout(60):
+        for steps in range(MOST_STEPS):
+            task = asyncio.create_task(call())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            if not task.cancel():
+                await task
+                return swallowed
+            async with asyncio.timeout(after):
+                await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()  # seen
+                swallowed.append(steps)
+    raise AssertionError("the work never ended by itself")
