@@ -29,8 +29,8 @@ class Found:
     bytes: int
 
     def more(self, asked: int) -> bool:
-        """Whether others may follow."""
-        return len(self.records) >= asked if self.total is None else self.total > len(self.records)
+        """Whether others may follow: after a full page always, since what `total` counts is documented nowhere."""
+        return len(self.records) >= asked or (self.total is not None and self.total > len(self.records))
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,12 @@ async def test_a_page_that_was_cut_by_the_vendor_is_not_the_last() -> None:
     assert (await read(Answers(found("Vendor", "3", total=1)), "vendors", "all:2")).next_cursor is None
 
 
+async def test_a_full_page_is_never_the_last_whatever_its_total_counts() -> None:
+    full = [str(number) for number in range(1, 1_001)]
+    assert (await read(Answers(found("Vendor", *full, total=1_000)), "vendors")).next_cursor == "all:1000"
+    assert (await read(Answers(found("Vendor")), "vendors", "all:1000")).next_cursor is None
+
+
 @pytest.mark.parametrize("ids", [("2", "1"), ("1", "1"), ("10", "9")])
 async def test_ids_that_do_not_rise_are_refused(ids: tuple[str, ...]) -> None:
     with pytest.raises(DataError, match="order of their ids"):
