@@ -11,8 +11,8 @@ ON_ORDER: Final = "QtyOnOrder"
 """Our own addition to an Item: what open purchase orders still bring. The vendor has no such field."""
 
 _ACTIVE = {"path": "to_string(Active)", "map": {"true": "active", "false": "inactive"}, "default": "active"}
-_TEXT_OF = "([{parts}][?@] | [0]) && join('{glue}', [{parts}][?@])"
-"""The parts that are there, joined; null when none is."""
+_TEXT_OF = "([{parts}][?@] | [0]) && join({glue}, [{parts}][?@])"
+"""The parts that are there, joined; null when none is. `glue` is a literal: `'…'` knows no escapes, backquotes do."""
 
 _INVENTORY = {
     "sku": "Sku || Name",
@@ -29,11 +29,11 @@ _INVENTORY = {
 }
 _VENDORS = {
     "name": "DisplayName",
-    "contact_name": _TEXT_OF.format(glue=" ", parts="Title, GivenName, MiddleName, FamilyName, Suffix"),
+    "contact_name": _TEXT_OF.format(glue="' '", parts="Title, GivenName, MiddleName, FamilyName, Suffix"),
     "contact_email": "PrimaryEmailAddr.Address",
     "contact_phone": "PrimaryPhone.FreeFormNumber || Mobile.FreeFormNumber || AlternatePhone.FreeFormNumber",
     "address": _TEXT_OF.format(
-        glue=", ",
+        glue="', '",
         parts="BillAddr.Line1, BillAddr.Line2, BillAddr.Line3, BillAddr.Line4, BillAddr.Line5, BillAddr.City, "
         "BillAddr.CountrySubDivisionCode, BillAddr.PostalCode, BillAddr.Country",
     ),
@@ -57,7 +57,7 @@ _PURCHASE_ORDERS = {
     "subtotal": "sum(Line[?DetailType != 'SubTotalLineDetail'].Amount)",
     "tax": "TxnTaxDetail.TotalTax",
     "total": "TotalAmt",
-    "notes": _TEXT_OF.format(glue="\\n", parts="PrivateNote, Memo"),
+    "notes": _TEXT_OF.format(glue='`"\\n"`', parts="PrivateNote, Memo"),
     # Numbered by their place: LineNum may be missing or there twice, which would refuse the whole order.
     "lines": (
         "Line[].{item_id: ItemBasedExpenseLineDetail.ItemRef.value, "

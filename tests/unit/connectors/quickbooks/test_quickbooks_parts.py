@@ -161,6 +161,12 @@ def test_lines_are_numbered_by_their_place_and_keep_what_has_no_item() -> None:
     assert row["subtotal"] == "10.50"
 
 
+def test_the_notes_of_an_order_are_lines() -> None:
+    both = mapped("purchase_orders", {"PrivateNote": "ours", "Memo": "to the vendor"})
+    assert both["notes"] == "ours\nto the vendor"
+    assert mapped("purchase_orders", {"PrivateNote": "", "Memo": "to the vendor"})["notes"] == "to the vendor"
+
+
 def test_names_and_addresses_are_joined_from_what_is_there() -> None:
     row = mapped(
         "vendors",
