@@ -205,6 +205,8 @@ class MeteredClient:
                 answer.status, answer.place, retry_after=answer.retry_after, strayed=answer.strayed
             )  # fmt: skip
         if isinstance(error, RateLimitedError):
+            if error.retry_after is None:  # a connector knows a throttle by its body, which does not say how long
+                error.retry_after = answer.retry_after
             for limit_class in request.limit_classes:  # nobody says which of them it was
                 await self._budget.blocked(limit_class, error.retry_after)
         if error is not None:

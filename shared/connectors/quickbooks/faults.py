@@ -19,10 +19,8 @@ from shared.errors import (
     UnavailableError,
 )
 
-THROTTLE_SECONDS = 60.0
-"""What the vendor asks to wait, whatever a Retry-After says (Intuit documentation, limits and throttles)."""
-
 _RECONNECT = "Open the source and connect to QuickBooks again."
+_THEIRS = "Sync again later. Intuit's status page for developers tells of outages."
 _OURS = "This is no fault of your data. Report it with the id."
 _SCAN_BYTES = 64 * 1024
 _XML_CODE = re.compile(rb"""<Error\b[^>]*\bcode\s*=\s*["'](\d{1,6})["']""")
@@ -64,18 +62,18 @@ RULES: Mapping[str, FaultRule] = {
         "authentication",
         "does not let the app into this company",
         "Is `environment` right? Development keys open sandbox companies only, production keys real ones only. Or the "
-        f"app was disconnected in QuickBooks: {_RECONNECT}",
+        f"app was disconnected in QuickBooks. {_RECONNECT}",
     ),
     "3200": FaultRule("authentication", "does not accept the access token", _RECONNECT),
     "4000": FaultRule("data", "could not read our query", _OURS),
     "4001": FaultRule("data", "knows a field of our query not at all", _OURS),
-    "4002": FaultRule("unavailable", "failed while it worked on our query", ""),
+    "4002": FaultRule("unavailable", "failed while it worked on our query", _THEIRS),
     "6190": FaultRule(
         "authentication",
         "says that the company's subscription is not valid",
         "Renew the company's QuickBooks subscription, then sync again.",
     ),
-    "10000": FaultRule("unavailable", "has a fault of its own", ""),
+    "10000": FaultRule("unavailable", "has a fault of its own", _THEIRS),
 }
 _THROTTLED = "3001"
 _SEVERE = 10_000
@@ -102,10 +100,10 @@ def judge(status: int, headers: Mapping[str, str], body: bytes) -> HeadraceError
     """The error that an answer is; None when it holds no fault (then its status decides)."""
     fault = fault_in(body, headers.get("content-type", ""))
     if status == 429 or (fault is not None and (fault.throttled or fault.code == _THROTTLED)):
+        # Without a Retry-After everybody waits for a minute, as the vendor asks (Intuit documentation, limits).
         return RateLimitedError(
             f"QuickBooks is limiting our requests (status {status})",
-            retry_after=THROTTLE_SECONDS,
-            hint="The next try is in a minute. Set a lower rate_limit if other apps share the company.",
+            hint="Sync again in a few minutes. Set a lower rate_limit if other apps share the company.",
         )
     if fault is None:
         return None

@@ -101,7 +101,7 @@ async def test_each_code_in_each_form(reader: Reader, code: str, form: Any) -> N
     assert "eyJsecret" not in f"{error.message}{error.hint}"
     if code == "3001":
         assert isinstance(error, RateLimitedError)
-        assert (error.retry_after, budget.blocks) == (60.0, [60.0])
+        assert (error.retry_after, budget.blocks) == (None, [None])
         return
     assert budget.blocks == []
     assert f"code {code}" in error.message
@@ -134,18 +134,20 @@ async def test_a_throttle_is_one_whatever_the_status(reader: Reader, form: Any, 
     error, budget = await reader.failure()
 
     assert isinstance(error, RateLimitedError)
-    assert budget.blocks == [60.0]
+    assert budget.blocks == [None]
 
 
+@pytest.mark.parametrize("told", [True, False])
 @pytest.mark.parametrize("throttle_body", ["xml", "Fault", "fault"])
-async def test_the_vendors_own_limit_in_each_body(reader: Reader, throttle_body: Any) -> None:
-    reader.state.switches = Switches(realm_limits=((1, 60.0),), throttle_body=throttle_body, retry_after=True)
+async def test_the_vendors_own_limit_in_each_body(reader: Reader, throttle_body: Any, told: bool) -> None:
+    reader.state.switches = Switches(realm_limits=((1, 30.0),), throttle_body=throttle_body, retry_after=told)
     await reader.read(FreeBudget(), reader.state.grant()["access_token"])
 
     error, budget = await reader.failure()
 
     assert isinstance(error, RateLimitedError)
-    assert budget.blocks == [60.0]  # whatever Retry-After says
+    assert budget.blocks == [error.retry_after]
+    assert error.retry_after is None if not told else 20 < (error.retry_after or 0) <= 30
 
 
 @pytest.mark.parametrize(
