@@ -54,6 +54,8 @@ class Outcome:
     status: int
     message: str
     hint: str = ""
+    used: bool = True
+    """Whether the state was ours. If not, the consent that this browser may have begun goes on."""
 
 
 async def begin_consent(
@@ -91,6 +93,7 @@ async def finish_consent(deps: GatewayDeps, bonds: Iterable[Bond], returned: Ret
         400,
         "This connection was not begun here, was used already, or took longer than ten minutes.",
         "Open the source and connect it again, in one browser and signed in as the same person.",
+        used=False,
     )
 
 

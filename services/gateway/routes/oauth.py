@@ -7,7 +7,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from services.gateway import browser_bond
 from services.gateway.auth import CurrentIdentity
-from services.gateway.consenting import Returned, begin_consent, finish_consent
+from services.gateway.consenting import Outcome, Returned, begin_consent, finish_consent
 from services.gateway.deps import Deps, GatewayDeps
 from services.gateway.plain_page import page
 from services.gateway.problems import ProblemError
@@ -62,15 +62,17 @@ async def callback(request: Request, deps: Deps) -> HTMLResponse:
     try:
         outcome = await finish_consent(deps, bonds, returned)
     except PlatformAwayError:
-        return _told(503, "The database is away, so nothing was connected.", "Connect the source again in a moment.")
-    return _told(outcome.status, outcome.message, outcome.hint)
+        away = "The database is away, so nothing was connected."
+        return _told(Outcome(503, away, "Connect the source again in a moment.", used=False))
+    return _told(outcome)
 
 
-def _told(status: int, message: str, hint: str) -> HTMLResponse:
-    advice = f"<p>{escape(hint)}</p>" if hint else "<p>You can close this page.</p>"
-    title = "Connected to QuickBooks" if status == 200 else "Not connected to QuickBooks"
-    answer = page(title, f"<p>{escape(message)}</p>{advice}", status)
-    answer.delete_cookie(browser_bond.COOKIE, path=_PATH, httponly=True, samesite="lax")
+def _told(outcome: Outcome) -> HTMLResponse:
+    advice = f"<p>{escape(outcome.hint)}</p>" if outcome.hint else "<p>You can close this page.</p>"
+    title = "Connected to QuickBooks" if outcome.status == 200 else "Not connected to QuickBooks"
+    answer = page(title, f"<p>{escape(outcome.message)}</p>{advice}", outcome.status)
+    if outcome.used:  # else any page could end a consent under way, by a link with a state of its making
+        answer.delete_cookie(browser_bond.COOKIE, path=_PATH, httponly=True, samesite="lax")
     return answer
 
 

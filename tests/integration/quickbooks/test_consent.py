@@ -132,6 +132,16 @@ async def test_only_the_browser_that_began_may_come_back(rig: ConsentRig) -> Non
         assert (await browser.get(back)).status == 200
 
 
+@pytest.mark.parametrize("query", ["", "?state=made-up&code=made-up&realmId=1"])
+async def test_a_link_with_another_state_ends_no_consent(rig: ConsentRig, query: str) -> None:
+    source = await rig.add_source()
+    async with rig.browser() as browser:
+        back = await browser.decide((await browser.start(source, **browser.bearer)).location)
+        lured = await browser.get(f"{rig.gateway}/oauth/quickbooks/callback{query}")
+        await unconnected(rig, source, lured, 400, "not begun here")
+        assert (await browser.get(back)).status == 200
+
+
 async def test_a_bearer_token_begins_with_a_cookie_of_its_own(rig: ConsentRig) -> None:
     source = await rig.add_source()
     async with rig.browser() as browser, rig.browser() as blank:
