@@ -167,6 +167,7 @@ def test_both_forms_of_the_vendors_payload() -> None:
             Change("purchase_orders", "145", "upsert"),
             Change("vendors", "40", "upsert"),
             Change("vendors", "41", "delete"),
+            Change("inventory", None, "upsert"),
         ],
         "2": [Change("inventory", "7", "delete")],
     }
@@ -176,9 +177,25 @@ def test_both_forms_of_the_vendors_payload() -> None:
         {"type": "qbo.invoice.created.v1", "intuitentityid": "8", "intuitaccountid": "2"},
     ]
     assert changes_by_realm(newer) == {
-        "1": [Change("purchase_orders", "145", "upsert")],
+        "1": [Change("purchase_orders", "145", "upsert"), Change("inventory", None, "upsert")],
         "2": [Change("inventory", "7", "delete")],
     }
+    item = {"type": "qbo.item.updated.v1", "intuitentityid": "7", "intuitaccountid": "2"}
+    odd: list[Any] = [
+        7,
+        {},
+        {"type": "qbo"},
+        {"type": "payments.charge.created.v2.beta", "intuitentityid": "7"},
+        {**item, "intuitentityid": None},
+        {**item, "intuitentityid": "7\0"},
+        {**item, "data": "none"},
+    ]
+    assert changes_by_realm(odd) == {"2": [Change("inventory", "7", "upsert")]}, (
+        "what cannot be read holds nothing back"
+    )
+    entries: list[Any] = [None, {"name": "Item"}, {"name": "Item", "id": "7"}]
+    olds: list[Any] = ["x", {}, {"realmId": "2", "dataChangeEvent": {"entities": entries}}, {"dataChangeEvent": []}]
+    assert changes_by_realm({"eventNotifications": olds}) == {"2": [Change("inventory", "7", "upsert")]}
     for neither in ({}, "text", {"eventNotifications": {}}, None):
         with pytest.raises(ValueError, match="neither"):
             changes_by_realm(neither)
