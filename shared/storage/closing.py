@@ -229,7 +229,7 @@ def _sync_error(states: list[Record]) -> str | None:
             parts.append(
                 f"{state['entity']}: {state['delete_proposal']} rows vanished at the source and await approval."
             )
-    return " ".join(parts) or None
+    return " ".join(dict.fromkeys(parts)) or None  # what ends all entities alike is said once
 
 
 async def _wake_queued(conn: Connection, run: RunHead) -> tuple[int, ...]:
