@@ -11,10 +11,12 @@ that the old token is shown once more, which the vendor takes while it is in its
 """
 
 import asyncio
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID, uuid4
 
 import structlog
@@ -196,7 +198,8 @@ class TokenKeeper:
             with self._secrets.guarding([shown]):
                 return _Outcome(shown, await refresh(self._http, grant, shown))
         except ConsentOverError as error:
-            return _Outcome(shown, error=_over(grant, error, cut_off=begun.cut_off), consent_over=True)
+            over = _over(grant, error, self._clock.now(), cut_off=begun.cut_off)
+            return _Outcome(shown, error=over, consent_over=True)
         except HeadraceError as error:
             return _Outcome(shown, error=error)
 
@@ -214,7 +217,11 @@ class TokenKeeper:
     async def _store(
         self, conn: Connection, grant: OAuthGrant, begun: _Begun, shown: str, reply: TokenReply
     ) -> int | None:
-        tokens = {"access_token": reply.access_token, "refresh_token": reply.refresh_token or shown}
+        tokens = {
+            "access_token": reply.access_token,
+            "refresh_token": reply.refresh_token or shown,
+            "obtained_with": _mark(grant),
+        }
         box = self._seal.seal(json.dumps(tokens).encode(), grant.context())
         return await oauth_grants.store_tokens(conn, grant.id, begun.attempt, {**box}, reply.life, reply.refresh_life)
 
@@ -235,12 +242,18 @@ class TokenKeeper:
         raise PlatformAwayError("PostgreSQL stayed away: new tokens could not be stored")
 
     def _present(self, grant: OAuthGrant, row: GrantRow | None, refused: AccessToken | None) -> AccessToken | None:
-        """The stored access token, while it is good and not the one that was refused."""
+        """The stored access token, while it is good, not the one that was refused, and this app's keys brought it.
+
+        Other keys have to prove themselves: else a test of a wrong secret succeeds for as long as the token is good.
+        """
         if row is None or row.tokens is None or row.remaining <= min(_MARGIN, row.life / 2):
             return None
         if refused is not None and row.version <= refused.version:
             return None
-        return AccessToken(row.version, self._opened(grant, row.tokens)["access_token"])
+        tokens, mark = self._opened(grant, row.tokens), _mark(grant)
+        if tokens.get("obtained_with", mark) != mark:
+            return None
+        return AccessToken(row.version, tokens["access_token"])
 
     def _refresh_token(self, grant: OAuthGrant, row: GrantRow) -> str:
         return self._opened(grant, row.tokens)["refresh_token"] if row.tokens else grant.first_refresh_token
@@ -252,6 +265,11 @@ class TokenKeeper:
         return _tokens.validate_json(self._ring.open(box, grant.context()))
 
 
-def _over(grant: OAuthGrant, error: ConsentOverError, *, cut_off: bool) -> AuthenticationError:
+def _mark(grant: OAuthGrant) -> str:
+    """Tells one client secret from another, and is kept sealed."""
+    return hashlib.sha256(f"{grant.id}:{grant.client_secret}".encode()).hexdigest()
+
+
+def _over(grant: OAuthGrant, error: ConsentOverError, now: datetime, *, cut_off: bool) -> AuthenticationError:
     why = "; the answer to an earlier refresh was lost" if cut_off else ""
-    return AuthenticationError(f"{error.message}{why}", hint=reconnect_hint(grant.app.title))
+    return AuthenticationError(f"{error.message}{why}", hint=reconnect_hint(grant.app.title, now))

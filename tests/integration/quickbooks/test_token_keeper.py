@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
@@ -138,6 +138,19 @@ async def test_a_life_that_is_not_said_is_an_hour(bench: Bench, life: Any) -> No
     await bench.keeper.token(bench.grant)
     row = await bench.row()
     assert (row["expires_at"] - row["obtained_at"]).total_seconds() == 3600
+
+
+async def test_other_keys_of_the_app_have_to_prove_themselves(bench: Bench) -> None:
+    wrong = replace(bench.grant, client_secret="mistyped")
+    bench.vendor.answers = [good(), (401, {"error": "invalid_client"}), good()]
+    await bench.keeper.token(bench.grant)
+    with pytest.raises(AuthenticationError, match="client_secret is wrong"):
+        await bench.keeper.token(wrong)
+    assert await bench.keeper.token(bench.grant) == AccessToken(1, "AT1"), "the right ones go on with what they have"
+    assert bench.vendor.calls == 2
+    renewed = replace(bench.grant, client_secret="of the vendor's next pair")
+    assert await bench.keeper.token(renewed) == AccessToken(2, "AT3")
+    assert bench.vendor.shown == ["RT0", "RT1", "RT1"]
 
 
 async def test_without_a_new_refresh_token_the_old_one_stays(bench: Bench) -> None:

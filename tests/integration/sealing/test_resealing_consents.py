@@ -88,6 +88,7 @@ class Consents:
     async def tokens(self, grant: OAuthGrant, *texts: str) -> dict[str, str]:
         text = await self.vault.pool.fetchval("select tokens from oauth_grants where id = $1", grant.id)
         opened: dict[str, str] = json.loads(ring(*texts).open(json.loads(text), grant.context()))
+        assert opened.pop("obtained_with")
         return opened
 
     async def kids(self) -> dict[str, int]:
