@@ -154,7 +154,7 @@ class Headrace:
             self.start_s.append(time.perf_counter() - started)
             bearer = {"Authorization": f"Bearer {endpoints['token']}"}
             async with aiohttp.ClientSession(endpoints["gateway_url"], headers=bearer) as api:
-                async with api.post("/api/sources", json=self._source(job)) as answer:
+                async with api.post("/api/sources", json=self.source(job)) as answer:
                     if answer.status != 201:
                         raise SystemExit(f"the gateway refused the source: {await answer.text()}")
                     source_id = (await answer.json())["id"]
@@ -164,7 +164,8 @@ class Headrace:
                 process.terminate()
                 await process.wait()
 
-    def _source(self, job: Job) -> dict[str, Any]:
+    def source(self, job: Job) -> dict[str, Any]:
+        """As it is sent to our gateway."""
         inventory = {
             "url": f"{job.source}/items?page=1&size={job.page}",
             "records_path": "items",

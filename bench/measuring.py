@@ -108,5 +108,6 @@ def _listening_on(port: int | None) -> int | None:
     with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
-                return connection.pid
+                pid: int | None = connection.pid
+                return pid
     return None

@@ -164,7 +164,7 @@ async def compare(options: argparse.Namespace, servers: Servers, contenders: Seq
 
 def rate(options: Sequence[str]) -> int:
     with private_servers() as servers:
-        command = [sys.executable, str(HERE / "rate" / "run.py"), "--redis-url", servers.redis]
+        command = [sys.executable, str(HERE / "rate" / "limiters.py"), "--redis-url", servers.redis]
         return subprocess.run([*command, "--peer-python", python_of("pyrate"), *options], check=False).returncode
 
 

@@ -14,7 +14,7 @@ import aio_pika
 import aiohttp
 import asyncpg
 import msgspec
-from aio_pika.abc import AbstractIncomingMessage, AbstractRobustChannel
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 JOB = json.loads(os.environ["BENCH_JOB"])
 PAGES = -(-JOB["rows"] // JOB["page"])
@@ -55,7 +55,7 @@ def copy_text(items: list[Item]) -> bytes:
     return text.encode()
 
 
-async def fetch(channel: AbstractRobustChannel) -> None:
+async def fetch(channel: AbstractChannel) -> None:
     left = iter(range(1, PAGES + 1))
     async with aiohttp.ClientSession() as session:
 
@@ -68,19 +68,19 @@ async def fetch(channel: AbstractRobustChannel) -> None:
         await asyncio.gather(*(one() for _ in range(AT_ONCE)))
 
 
-async def publish(channel: AbstractRobustChannel, queue: str, body: bytes) -> None:
+async def publish(channel: AbstractChannel, queue: str, body: bytes) -> None:
     message = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
     await channel.default_exchange.publish(message, JOB["prefix"] + queue)
 
 
-async def arrivals(channel: AbstractRobustChannel, name: str) -> "asyncio.Queue[AbstractIncomingMessage]":
+async def arrivals(channel: AbstractChannel, name: str) -> "asyncio.Queue[AbstractIncomingMessage]":
     arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
     queue = await channel.get_queue(JOB["prefix"] + name)
     await queue.consume(arrived.put)
     return arrived
 
 
-async def transform(channel: AbstractRobustChannel) -> None:
+async def transform(channel: AbstractChannel) -> None:
     arrived, decoder = await arrivals(channel, "raw"), msgspec.json.Decoder(Answer)
     for _ in range(PAGES):
         message = await arrived.get()
@@ -88,7 +88,7 @@ async def transform(channel: AbstractRobustChannel) -> None:
         await message.ack()
 
 
-async def write(channel: AbstractRobustChannel, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def write(channel: AbstractChannel, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     arrived, done = await arrivals(channel, "mapped"), 0
     while done < PAGES:
         batch = [await arrived.get()]

@@ -1,4 +1,4 @@
-"""Hungry callers behind our limiter. Started by run.py."""
+"""Hungry callers behind our limiter. Started by limiters.py."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

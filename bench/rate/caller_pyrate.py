@@ -1,4 +1,4 @@
-"""Hungry callers behind pyrate-limiter's Redis bucket. Started by run.py in the peer's interpreter."""
+"""Hungry callers behind pyrate-limiter's Redis bucket. Started by limiters.py in the peer's interpreter."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

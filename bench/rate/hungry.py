@@ -1,4 +1,7 @@
-"""What one process of always hungry callers does, whatever the limiter. Prints its waits as JSON."""
+"""What one process of always hungry callers does, whatever the limiter.
+
+Says `ready`, is told by a line when all start (Unix seconds), and prints its waits as JSON.
+"""
 
 import asyncio
 import contextlib
@@ -27,9 +30,11 @@ async def _main(make: Make, job: dict[str, Any]) -> None:
                     async with session.get(job["url"], params={"who": job["who"]}) as answer:
                         await answer.read()
 
-        await asyncio.sleep(max(0.0, job["start"] - time.time()))
+        print("ready", flush=True)
+        start = float(await asyncio.to_thread(sys.stdin.readline))
+        await asyncio.sleep(max(0.0, start - time.time()))
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(job["start"] + job["duration"] - time.time()):
+            async with asyncio.timeout(start + job["duration"] - time.time()):
                 await asyncio.gather(*(caller() for _ in range(job["tasks"])))
     print(json.dumps(waits), flush=True)
 

@@ -1,7 +1,7 @@
 """Our limiter beside pyrate-limiter, in one run, against a server that counts arrivals for itself.
 
     python -m venv .peer && .peer/bin/pip install pyrate-limiter==4.5.1 redis aiohttp
-    python bench/rate/run.py --redis-url redis://127.0.0.1:6379/0 --peer-python .peer/bin/python
+    python bench/rate/limiters.py --redis-url redis://127.0.0.1:6379/0 --peer-python .peer/bin/python
 
 The Redis must have nothing else to do (its command counters are read). Keys are removed afterwards. The window is
 120 per 6 s in place of 120 per 60 s; callers are always hungry. A violation is an arrival that makes more than the
@@ -24,6 +24,8 @@ from redis.asyncio import Redis
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
+START_AFTER = 0.2
+"""Seconds from when the last caller is ready: enough for each to read the line that says when."""
 
 
 def arguments() -> argparse.Namespace:
@@ -77,7 +79,6 @@ async def measure(name: str, python: str, redis: Redis, options: argparse.Namesp
         "url": f"http://127.0.0.1:{runner.addresses[0][1]}/hit",
         "limit": options.limit,
         "window": options.window,
-        "start": time.time() + 3.0,
         "duration": options.duration,
         "tasks": options.tasks,
     }
@@ -87,12 +88,15 @@ async def measure(name: str, python: str, redis: Redis, options: argparse.Namesp
             python,
             str(HERE / f"caller_{name}.py"),
             json.dumps({**job, "who": str(number)}),
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             cwd=ROOT,
         )
         for number in range(options.processes)
     ]
-    outputs = await asyncio.gather(*(caller.communicate() for caller in callers))
+    await asyncio.gather(*(caller.stdout.readline() for caller in callers if caller.stdout))
+    start = f"{time.time() + START_AFTER}\n".encode()
+    outputs = await asyncio.gather(*(caller.communicate(start) for caller in callers))
     if any(caller.returncode for caller in callers):
         raise SystemExit(f"{name}: a caller failed")
     scripts = await scripts_run(redis) - before
