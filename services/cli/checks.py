@@ -108,19 +108,19 @@ async def _migrations(database: Inspection) -> str:
 
 async def _boxes(database: Inspection, environ: Mapping[str, str]) -> str:
     ring = check_keys(environ)
-    boxes, tokens = await database.boxes_by_kid(), await database.tokens_by_kid()
+    in_use = await database.kids_in_use()
     if foreign := await database.foreign_names(ring.public().halves):
         raise HeadraceError(
             f"HEADRACE_MASTER_KEYS: {', '.join(foreign)} is not the key of that name that the fetchers use",
             hint="Put that key's own text back. A new key needs a name of its own.",
         )
-    unknown = sorted({*boxes, *tokens} - set(ring.kids))
+    unknown = sorted(in_use.keys() - set(ring.kids))
     if unknown:
         raise HeadraceError(
             f"sealed under {', '.join(unknown)}, which HEADRACE_MASTER_KEYS lacks",
             hint="Add the old key at the end of the list, or enter those sources' credentials again.",
         )
-    return f"{sum(boxes.values()) + sum(tokens.values())} sealed, every key is known"
+    return f"{sum(each.all for each in in_use.values())} sealed, every key is known"
 
 
 async def _broker(platform: PlatformSettings) -> str:

@@ -12,6 +12,7 @@ from shared.errors import PlatformAwayError, StartupError
 from shared.runtime.resources import PlatformSettings
 from shared.sealing.symmetric import kid_of_text
 from shared.storage.queries import load_queries
+from shared.storage.sealing_keys import InUse
 
 _SQL = load_queries("services.cli", "inspection.sql")
 _CONNECT_SECONDS = 10.0
@@ -46,13 +47,10 @@ class Inspection:
         ours = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
         return [name for name in ours if name not in applied]
 
-    async def boxes_by_kid(self) -> Mapping[str, int]:
-        """How many sealed boxes are stored under each key's name. The schema is migrated."""
-        return {row["kid"]: row["boxes"] for row in await self._connection.fetch(_SQL["boxes_by_kid"])}
-
-    async def tokens_by_kid(self) -> Mapping[str, int]:
-        """How many consents' tokens are stored under each key's name. The schema is migrated."""
-        return {row["kid"]: row["boxes"] for row in await self._connection.fetch(_SQL["tokens_by_kid"])}
+    async def kids_in_use(self) -> Mapping[str, InUse]:
+        """What is stored under each key's name. The schema is migrated."""
+        rows = await self._connection.fetch(_SQL["in_use"])
+        return {row["kid"]: InUse(row["boxes"], row["tokens"]) for row in rows}
 
     async def foreign_names(self, halves: Mapping[str, bytes]) -> list[str]:
         """Which of these names (with public halves) stand for other keys. The schema is migrated."""

@@ -28,6 +28,7 @@ from shared.sealing.keyring import KeyRing, generate_key
 from shared.sealing.keytext import require_kid
 from shared.sealing.symmetric import SymmetricBox
 from shared.storage.database import open_database
+from shared.storage.sealing_keys import InUse
 
 app = typer.Typer(help="The keys that credentials are sealed under.", no_args_is_help=True)
 
@@ -40,10 +41,9 @@ DataDirOption = Annotated[
 
 
 class _Stored(NamedTuple):
-    """Credentials, consents with tokens, webhook secrets by key's name; `foreign`: names that stand for other keys."""
+    """Credentials and tokens, and webhook secrets, by key's name; `foreign`: names that stand for other keys."""
 
-    boxes: Mapping[str, int]
-    tokens: Mapping[str, int]
+    in_use: Mapping[str, InUse]
     foreign: list[str]
     webhook_secrets: Mapping[str, int]
 
@@ -78,23 +78,24 @@ def check(*, data_dir: DataDirOption = DEFAULT_DATA_DIR, as_json: JsonOption = F
     """What each key still holds, and whether HEADRACE_MASTER_KEYS opens all of it: exit code 0 only then."""
     ring, platform, _ = _settings(data_dir)
     stored = asyncio.run(_stored(ring, platform))
-    boxes, tokens, foreign, webhooks = stored.boxes, stored.tokens, stored.foreign, stored.webhook_secrets
-    unknown = sorted({*boxes, *tokens} - set(ring.kids))
+    in_use, foreign, webhooks = stored.in_use, stored.foreign, stored.webhook_secrets
+    unknown = sorted(in_use.keys() - set(ring.kids))
     if as_json:
         document = {
             "ok": not unknown and not foreign,
             "current": ring.current_kid,
             "keys": list(ring.kids),
             "foreign": foreign,
-            "boxes": dict(boxes),
-            "oauth_tokens": dict(tokens),
+            "boxes": {kid: found.boxes for kid, found in in_use.items() if found.boxes},
+            "oauth_tokens": {kid: found.tokens for kid, found in in_use.items() if found.tokens},
             "webhook_secrets": dict(webhooks),
         }
         print(json.dumps(document))
     else:
         for kid in (*ring.kids, *unknown):
-            consents = f" and the tokens of {tokens[kid]} consents" if kid in tokens else ""
-            print(f"{kid}: {boxes.get(kid, 0)} sealed{consents} ({_role(kid, ring, foreign)})")
+            found = in_use.get(kid, InUse(0, 0))
+            consents = f" and the tokens of {found.tokens} consents" if found.tokens else ""
+            print(f"{kid}: {found.boxes} sealed{consents} ({_role(kid, ring, foreign)})")
         for kid, count in webhooks.items():
             print(f"webhook key {kid}: {count} secrets")
     if foreign:
@@ -199,8 +200,7 @@ async def _stored(ring: KeyRing, platform: PlatformSettings) -> _Stored:
         if await database.pending():
             raise StartupError("The database is not up to date", hint="Run `headrace migrate`.")
         return _Stored(
-            await database.boxes_by_kid(),
-            await database.tokens_by_kid(),
+            await database.kids_in_use(),
             await database.foreign_names(ring.public().halves),
             await database.webhook_secrets_by_kid(),
         )
