@@ -36,22 +36,27 @@ class Upserter:
         while due:
             try:
                 return await self._write_together(run_id, entity, due)
-            except _StagedTooMuchError as other:
+            except _GroupedTooMuchError as other:
                 due = other.due
         return []
 
     async def _write_together(self, run_id: RunId, entity: Entity, batches: Sequence[PageTransformed]) -> list[Tally]:
         group = group_batches(batches)
         async with self._db.for_run(run_id) as (conn, run):
-            if run is None or not await self._is_open(conn, run, entity):
+            if run is None:
                 return []
+            marked = await self._marked(conn, run, entity, batches)
+            if marked is None:
+                return []
+            if marked:  # they came again: no reason to stage what is written
+                raise _GroupedTooMuchError([batch for batch in batches if place_of(batch) not in marked])
             extras = not run.dry_run and self._mostly_new.get((run_id, entity), False)
             write = _Write(conn, run, entity, self._statements[entity], group, extras_first=extras)
             # Before the wait for other writers of the entity: what is staged is nobody else's affair.
             await write.stage()
             due = await self._due(conn, run, entity, batches)
             if len(due) < len(batches):
-                raise _StagedTooMuchError(due)
+                raise _GroupedTooMuchError(due)
             written = await write.run()
         self._mostly_new[run_id, entity] = 2 * written > len(group.staged)
         self._mostly_new.move_to_end((run_id, entity))
@@ -59,10 +64,20 @@ class Upserter:
             self._mostly_new.popitem(last=False)
         return list(group.tallies.values())
 
-    async def _is_open(self, conn: Connection, run: RunHead, entity: Entity) -> bool:
+    async def _marked(
+        self, conn: Connection, run: RunHead, entity: Entity, batches: Sequence[PageTransformed]
+    ) -> set[Place] | None:
+        """Those that are written already, as far as one sees without waiting for other writers; None: it has ended."""
         sql = self._statements[entity]
-        held = await conn.fetchval(sql["hold_run"], run.id)
-        return bool(held and await conn.fetchval(sql["entity_open"], run.id, entity))
+        if not await conn.fetchval(sql["hold_run"], run.id):
+            return None
+        places = {place_of(batch) for batch in batches}
+        numbers = [sorted(set(each)) for each in zip(*places, strict=True)]
+        found = [
+            (row["page_no"], row["batch_no"])
+            for row in await conn.fetch(sql["open_and_marked"], run.id, entity, *numbers)
+        ]
+        return places.intersection(found) if found else None
 
     async def _due(
         self, conn: Connection, run: RunHead, entity: Entity, batches: Sequence[PageTransformed]
@@ -78,8 +93,8 @@ class Upserter:
         ]
 
 
-class _StagedTooMuchError(Exception):
-    """Some of the staged batches count no more: the transaction ends without a trace, and begins anew with these."""
+class _GroupedTooMuchError(Exception):
+    """Some of the grouped batches count no more: the transaction ends without a trace, and begins anew with these."""
 
     def __init__(self, due: Sequence[PageTransformed]) -> None:
         super().__init__(len(due))

@@ -16,9 +16,13 @@ create temp table if not exists stage_changed (seq integer not null, is_new bool
 -- The run stays open until the transaction ends.
 select status = 'running' as open from sync_runs where id = $1 for share
 
--- name: entity_open
+-- name: open_and_marked
+-- A row or more where the entity is open: the batches of these pages and numbers that are written already, or null.
 -- A statement of its own: beside the lock it would show the entity as it was before the wait for that lock.
-select status = 'running' as open from sync_run_entities where run_id = $1 and entity = $2
+select b.page_no, b.batch_no
+from sync_run_entities e left join sync_batches b
+  on b.run_id = e.run_id and b.entity = e.entity and b.page_no = any($3::int[]) and b.batch_no = any($4::int[])
+where e.run_id = $1 and e.entity = $2 and e.status = 'running'
 
 -- name: serialise_entity
 select pg_advisory_xact_lock(hashtextextended($1, 7))

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 from core_rig import Core, counters, item
 
@@ -19,6 +20,23 @@ async def test_the_same_batch_twice_is_written_once(core: Core) -> None:
 
     assert counters((await core.view(run)).entities["inventory"]) == {"inserted": 2}
     assert await core.write(batch) == [], "nor after the end"
+
+
+async def test_a_batch_that_comes_again_is_not_even_staged(core: Core) -> None:
+    """Known by a quantity that no stage takes: the rows of a mark that exists are not looked at."""
+    source = await core.source()
+    run = await core.running(source)
+    first, second = await core.page(run, 1, 1, last=False), await core.page(run, 2, 1)
+    await core.write(core.batch(run, first, [item("a", sku="1")]))
+    again = core.batch(run, first, [item("a", quantity_on_hand="no number")])
+    new = core.batch(run, second, [item("b", sku="2")], page_no=2)
+
+    assert await core.write(again) == []
+    assert [tally.batch.page_no for tally in await core.write(again, new)] == [2], "nor is it taken along"
+
+    assert {key: row["sku"] for key, row in (await core.rows(source)).items()} == {"a": "1", "b": "2"}
+    with pytest.raises(asyncpg.DataError):
+        await core.write(again.model_copy(update={"batch_no": 1}))
 
 
 async def test_of_batches_that_come_together_those_that_count_no_more_take_none_along(core: Core) -> None:
