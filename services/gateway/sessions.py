@@ -3,32 +3,27 @@
 import hmac
 import secrets
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from services.gateway.identity import Identity
+from services.gateway.sealed_cookies import CookieDocument, SealedCookie
 from shared.clock import Clock
 from shared.contracts.ids import UserId
-from shared.errors import SealError
 from shared.sealing.symmetric import SymmetricBox
 
-COOKIE: Final = "headrace_session"
 CSRF_HEADER: Final = "x-csrf-token"
 MAX_SECONDS = 12 * 3600.0
-MAX_COOKIE_CHARS = 4_096
-_CONTEXT = ("session/v1",)
 
 
-class _Sealed(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Sealed(CookieDocument):
     user_id: UUID
     is_admin: bool
     expires_at: float
     csrf: str
+
+
+COOKIE: Final = SealedCookie("headrace_session", _Sealed, "session/v1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +46,12 @@ class Sessions:
         expires_at = min(identity.expires_at, self._clock.unix() + MAX_SECONDS)
         csrf = secrets.token_urlsafe(24)
         sealed = _Sealed(user_id=identity.user_id, is_admin=identity.is_admin, expires_at=expires_at, csrf=csrf)
-        cookie = self._box.seal_text(sealed.model_dump_json().encode(), _CONTEXT)
-        return cookie, _session(sealed)
+        return COOKIE.seal(self._box, sealed), _session(sealed)
 
     def of(self, cookie_header: str | None) -> Session | None:
         """The session that a request's Cookie header carries; None when there is none that counts."""
-        text = _cookie(cookie_header)
-        if text is None:
-            return None
-        try:
-            sealed = _Sealed.model_validate_json(self._box.open_text(text, _CONTEXT))
-        except (SealError, ValidationError):
-            return None
-        return _session(sealed) if sealed.expires_at > self._clock.unix() else None
+        sealed = COOKIE.open(self._box, cookie_header)
+        return None if sealed is None or sealed.expires_at <= self._clock.unix() else _session(sealed)
 
 
 def is_forged(session: Session, shown: str | None) -> bool:
@@ -73,13 +61,3 @@ def is_forged(session: Session, shown: str | None) -> bool:
 
 def _session(sealed: _Sealed) -> Session:
     return Session(Identity(UserId(sealed.user_id), sealed.expires_at, sealed.is_admin), sealed.csrf)
-
-
-def _cookie(header: str | None) -> str | None:
-    if header is None or len(header) > 4 * MAX_COOKIE_CHARS:
-        return None
-    try:
-        found = SimpleCookie(header).get(COOKIE)
-    except CookieError:
-        return None
-    return None if found is None or len(found.value) > MAX_COOKIE_CHARS else found.value

@@ -36,7 +36,7 @@ async def start(source_id: SourceId, request: Request, identity: CurrentIdentity
     answer = RedirectResponse(address, 302)
     if cookie is not None:
         answer.set_cookie(
-            browser_bond.COOKIE,
+            browser_bond.COOKIE.name,
             cookie,
             max_age=browser_bond.SECONDS,
             path=_PATH,
@@ -72,7 +72,7 @@ def _told(outcome: Outcome) -> HTMLResponse:
     title = "Connected to QuickBooks" if outcome.status == 200 else "Not connected to QuickBooks"
     answer = page(title, f"<p>{escape(outcome.message)}</p>{advice}", outcome.status)
     if outcome.used:  # else any page could end a consent under way, by a link with a state of its making
-        answer.delete_cookie(browser_bond.COOKIE, path=_PATH, httponly=True, samesite="lax")
+        answer.delete_cookie(browser_bond.COOKIE.name, path=_PATH, httponly=True, samesite="lax")
     return answer
 
 

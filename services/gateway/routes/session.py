@@ -59,7 +59,7 @@ def begin_session(deps: GatewayDeps, identity: Identity, response: Response) -> 
     """The answer takes a session cookie along."""
     cookie, session = Sessions(deps.webhook_box, deps.clock).begin(identity)
     response.set_cookie(
-        COOKIE,
+        COOKIE.name,
         cookie,
         max_age=int(session.identity.expires_at - deps.clock.unix()),
         path="/",
@@ -92,5 +92,7 @@ async def show(request: Request, deps: Deps) -> SessionView:
 async def end(deps: Deps) -> Response:
     """Forget the session in this browser."""
     gone = Response(status_code=204)
-    gone.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax", secure=deps.public_url.startswith("https://"))
+    gone.delete_cookie(
+        COOKIE.name, path="/", httponly=True, samesite="lax", secure=deps.public_url.startswith("https://")
+    )
     return gone
