@@ -46,11 +46,11 @@ class Validators(msgspec.Struct, forbid_unknown_fields=True):
     mode: ValidatorMode
 
 
-def fields_of(raw: msgspec.Raw) -> dict[str, Any]:
-    """An object with exact decimals; 400 for anything else."""
+def fields_of(raw: msgspec.Raw, name: str = "fields") -> dict[str, Any]:
+    """An object with exact decimals; 400 for anything else, by the member's name."""
     fields = decode(bytes(raw))
     if not isinstance(fields, dict):
-        raise web.HTTPBadRequest(text="fields is an object")
+        raise web.HTTPBadRequest(text=f"{name}: an object is needed")
     return fields
 
 

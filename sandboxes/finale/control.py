@@ -1,13 +1,12 @@
 """Switches, spoils, the clock and the shop's data over HTTP, for tests that drive the sandbox in another process."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import msgspec
 from aiohttp import web
 
-from sandboxes.behaviour.control import body_of, json_of
+from sandboxes.behaviour.control import attempt, body_of, fields_of, json_of, rule_routes
 from sandboxes.behaviour.server import CONTROL
 from sandboxes.data.documents import decode
 from sandboxes.finale.orders import OrderAction
@@ -16,8 +15,6 @@ from sandboxes.finale.spoils import Spoil
 from sandboxes.finale.state import FinaleState
 from sandboxes.finale.store import RESOURCES, Number
 from sandboxes.finale.switches import Switches
-
-_Result = TypeVar("_Result")
 
 
 class Edit(msgspec.Struct, forbid_unknown_fields=True):
@@ -71,20 +68,13 @@ def data_routes(state: FinaleState) -> list[web.RouteDef]:
         state.switches = await body_of(request, Switches)
         return json_of({"ok": True})
 
-    async def spoils(request: web.Request) -> web.Response:
-        state.spoils.set(*await body_of(request, list[Spoil]))
-        return json_of({"ok": True})
-
-    async def spoil_hits(_request: web.Request) -> web.Response:
-        return json_of([{"spoil": spoil, "hits": hits} for spoil, hits in state.spoils.hits()])
-
     async def clock(request: web.Request) -> web.Response:
         move = await body_of(request, ClockMove)
         if move.advance is not None:
             state.clock.advance(timedelta(seconds=move.advance))
         elif move.hold is not None:
             moment = move.hold
-            _attempt(lambda: state.clock.hold(moment))
+            attempt(lambda: state.clock.hold(moment))
         else:
             state.clock.release()
         return json_of({"now": state.clock.now().isoformat(), "stamp": state.store.stamp()})
@@ -108,8 +98,7 @@ def data_routes(state: FinaleState) -> list[web.RouteDef]:
 
     return [
         web.post(f"{CONTROL}switches", switches),
-        web.post(f"{CONTROL}spoils", spoils),
-        web.get(f"{CONTROL}spoils", spoil_hits),
+        *rule_routes("spoils", state.spoils, Spoil),
         web.post(f"{CONTROL}clock", clock),
         web.get(f"{CONTROL}records/{{resource}}", records),
         web.get(f"{CONTROL}rates", windows),
@@ -120,49 +109,49 @@ def data_routes(state: FinaleState) -> list[web.RouteDef]:
 def _change_routes(state: FinaleState) -> list[web.RouteDef]:
     async def edit(request: web.Request) -> web.Response:
         order = await body_of(request, Edit)
-        fields = _fields(order.fields)
+        fields = fields_of(order.fields)
         if order.resource == "product":
-            _attempt(lambda: state.edit_product(order.url, **fields))
+            attempt(lambda: state.edit_product(order.url, **fields))
         elif order.resource == "order":
-            _attempt(lambda: state.edit_order(order.url, **fields))
+            attempt(lambda: state.edit_order(order.url, **fields))
         else:
             resource = order.resource
-            _attempt(lambda: state.catalog.edit(resource, order.url, **fields))
+            attempt(lambda: state.catalog.edit(resource, order.url, **fields))
         return json_of({"ok": True})
 
     async def add(request: web.Request) -> web.Response:
         order = await body_of(request, Addition)
-        fields = _fields(order.fields)
+        fields = fields_of(order.fields)
         if order.resource == "product":
             product_id = str(fields.pop("productId", ""))
-            url = _attempt(lambda: state.add_product(product_id, **fields))
+            url = attempt(lambda: state.add_product(product_id, **fields))
         elif order.resource == "order":
-            url = _attempt(lambda: str(state.orders.create(fields)["orderUrl"]))
+            url = attempt(lambda: str(state.orders.create(fields)["orderUrl"]))
         else:
             name, roles = str(fields.pop("groupName", "")), fields.pop("roleTypeIdList", [])
-            url = _attempt(lambda: state.add_party(name, *map(str, roles), **fields))
+            url = attempt(lambda: state.add_party(name, *map(str, roles), **fields))
         return json_of({"url": url})
 
     async def act(request: web.Request) -> web.Response:
         order = await body_of(request, Act)
         if order.action == "activate" or order.action == "deactivate":  # noqa: PLR1714 - so the checker sees the rest
-            _attempt(lambda: state.catalog.activate(order.url, active=order.action == "activate"))
+            attempt(lambda: state.catalog.activate(order.url, active=order.action == "activate"))
         else:
             action: OrderAction = order.action
-            _attempt(lambda: state.act(order.url, action))
+            attempt(lambda: state.act(order.url, action))
         return json_of({"ok": True})
 
     async def receive(request: web.Request) -> web.Response:
         order = await body_of(request, Receipt)
-        quantities = _fields(order.quantities)
-        return json_of({"url": _attempt(lambda: state.receive(order.url, quantities))})
+        quantities = fields_of(order.quantities, "quantities")
+        return json_of({"url": attempt(lambda: state.receive(order.url, quantities))})
 
     async def stock(request: web.Request) -> web.Response:
         order = await body_of(request, Stock)
         difference = decode(bytes(order.difference))
         if isinstance(difference, bool) or not isinstance(difference, Number):
             raise web.HTTPBadRequest(text="difference is a number")
-        _attempt(lambda: state.add_stock(order.product, order.facility, difference))
+        attempt(lambda: state.add_stock(order.product, order.facility, difference))
         return json_of({"ok": True})
 
     return [
@@ -172,19 +161,3 @@ def _change_routes(state: FinaleState) -> list[web.RouteDef]:
         web.post(f"{CONTROL}receive", receive),
         web.post(f"{CONTROL}stock", stock),
     ]
-
-
-def _fields(raw: msgspec.Raw) -> dict[str, Any]:
-    fields = decode(bytes(raw))
-    if not isinstance(fields, dict):
-        raise web.HTTPBadRequest(text="fields and quantities are objects")
-    return fields
-
-
-def _attempt(change: Callable[[], _Result]) -> _Result:
-    try:
-        return change()
-    except KeyError:
-        raise web.HTTPNotFound(text="no such record") from None
-    except ValueError as error:
-        raise web.HTTPBadRequest(text=str(error)) from None

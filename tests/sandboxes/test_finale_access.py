@@ -84,7 +84,8 @@ async def test_everything_over_http() -> None:
         assert state.switches.quantities_as_text
         assert await control("spoils", [{"kind": "error_object", "count": 1}]) == 200
         assert (await client.get("product/"))["success"] is False
-        assert (await client.get("/_control/spoils"))[0]["hits"] == 1
+        (spoil,) = await client.get("/_control/spoils")
+        assert (spoil["rule"]["kind"], spoil["hits"]) == ("error_object", 1)
         assert await control("clock", {"hold": "2026-07-01T03:04:05Z"}) == 200
         edit = b'{"resource":"product","url":"/acme/api/product/BOLT-1","fields":{"cost":1.50}}'
         assert await control("edit", edit) == 200
@@ -101,6 +102,7 @@ async def test_everything_over_http() -> None:
         assert await control("act", {"url": url, "action": "lock"}) == 400
         assert await control("act", {"url": shop.kit, "action": "deactivate"}) == 200
         assert await control("receive", {"url": url, "quantities": {shop.bolt: 2}}) == 200
+        assert await control("receive", {"url": url, "quantities": 2}) == 400
         assert await control("stock", {"product": shop.kit, "facility": shop.bins[0], "difference": 3}) == 200
         assert [row["quantityOnHand"] for row in await client.get("/_control/records/inventoryitem")] == [3, 0]
         assert len(await client.get("/_control/records/product")) == 3
