@@ -1,6 +1,8 @@
 """Reading the project's pages: tables under their headings, links, anchors, commands."""
 
+import os
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,10 +24,19 @@ def text_of(page: str) -> str:
 
 
 def pages() -> list[str]:
-    """Every page for readers, as a path from the root."""
-    found = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "bench").rglob("*.md")]
-    found += [*(ROOT / "shared").rglob("*.md"), *(ROOT / "sandboxes").rglob("*.md")]
-    return sorted(str(path.relative_to(ROOT)) for path in found)
+    """Every page for readers, as a path from the root; what .gitignore names, in a used checkout, is none of ours."""
+    ignored = [line.strip("/") for line in text_of(".gitignore").splitlines() if line]
+    found = []
+    for folder, folders, files in os.walk(ROOT):
+        inside = Path(folder).relative_to(ROOT)
+        folders[:] = [name for name in folders if name != ".git" and not _is_ignored(inside / name, ignored)]
+        found += [str(inside / name) for name in files if name.endswith(".md")]
+    return sorted(found)
+
+
+def _is_ignored(path: Path, patterns: list[str]) -> bool:
+    """As git reads a pattern: a path from the root where it has a slash inside, else a name anywhere."""
+    return any(fnmatch(str(path) if "/" in pattern else path.name, pattern) for pattern in patterns)
 
 
 def table(page: str, heading: str, first_column: str) -> list[Row]:
