@@ -1,4 +1,4 @@
-"""What every answer carries and every request must keep: security headers, and a bound on bodies."""
+"""What every answer carries and every request must keep: security headers, HEAD, and a bound on bodies."""
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -9,6 +9,7 @@ MAX_BODY_BYTES = 1024 * 1024
 
 _NO_CONTENT_AT_ALL = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 _PAGES = ("/", "/docs", "/oauth/quickbooks/callback")
+_PLAIN_PAGES = ("/", "/docs", "/healthz", "/readyz")
 _PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
@@ -36,6 +37,25 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, with_headers)
+
+
+class HeadRequests:
+    """HEAD is GET whose body the server leaves out: not where a GET spends something (a code, a consent) or streams."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD" and _only_reads(scope):
+            scope = {**scope, "method": "GET"}  # the server's own stays, so it knows that no body may follow
+        await self._app(scope, receive, send)
+
+
+def _only_reads(scope: Scope) -> bool:
+    path: str = scope["path"]
+    if path.startswith("/api/"):
+        return not path.endswith("/events")
+    return path in _PLAIN_PAGES and not scope["query_string"]
 
 
 class BodyLimit:

@@ -14,7 +14,7 @@ from services.gateway.auth import Authentication
 from services.gateway.coalescing import Coalescer
 from services.gateway.deps import GatewayDeps
 from services.gateway.document import DocumentedApp
-from services.gateway.guards import BodyLimit, SecurityHeaders
+from services.gateway.guards import BodyLimit, HeadRequests, SecurityHeaders
 from services.gateway.pacing import RequestPace
 from services.gateway.problems import ProblemBody, UnexpectedErrors
 from services.gateway.routes import (
@@ -104,6 +104,7 @@ def build_app(deps: GatewayDeps) -> FastAPI:
             expose_headers=["Location", "Retry-After", "Idempotency-Replayed"],
             max_age=600,
         )
+    app.add_middleware(HeadRequests)
     app.add_middleware(UnexpectedErrors)
     app.add_middleware(SecurityHeaders)
     if not isinstance(deps.tracing, NoTracing):

@@ -1,9 +1,19 @@
 """What the API takes and gives, beyond the views that storage defines. What Postgres cannot hold is refused here."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
 
 from shared.connector_sdk.spec import RateLimit, SyncMode
 from shared.contracts.ids import Entity, Mode, RunId, SourceId
@@ -43,6 +53,13 @@ def _storable_object(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return value
 
 
+def _in_utc(at: datetime) -> datetime:
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is beyond the calendar in UTC") from None
+
+
 def _frequency(text: str) -> str:
     parse_frequency(text)
     return text
@@ -53,6 +70,8 @@ def _period(text: str) -> str:
     return text
 
 
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+FilterText = Annotated[str, AfterValidator(storable_text)]
 JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_storable_object)]
 DisplayName = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(storable_text)

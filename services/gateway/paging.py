@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
@@ -58,10 +58,14 @@ def time_cursor(name: str, text: str | None) -> tuple[datetime, UUID] | None:
     if text is None:
         return None
     parts = _decode(name, text, 2)
-    at = _parsed(datetime.fromisoformat, parts[0])
+    return _parsed(_moment, parts[0]), _parsed(UUID, parts[1])
+
+
+def _moment(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
     if at.tzinfo is None:
-        raise _bad_cursor()
-    return at, _parsed(UUID, parts[1])
+        raise ValueError("a time without its offset")
+    return at.astimezone(UTC)  # which the first and the last hours of the calendar may not have
 
 
 _Value = TypeVar("_Value")

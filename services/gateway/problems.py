@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import Category, ConfigurationError, HeadraceError, MappingError, PlatformAwayError
@@ -16,7 +17,7 @@ from shared.observability.logging import get_logger
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE = "urn:headrace:problem:"
-_LOC_WRAPPERS = ("body", "query", "path", "header")
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 class FieldError(BaseModel):
@@ -150,7 +151,9 @@ def install(app: FastAPI) -> None:
         return error.response()
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        if any(each["loc"][0] == "body" for each in error.errors()) and not _is_json(request):
+            return _not_json().response()
         found = []
         for each in error.errors():
             wrapper, *place = each["loc"]
@@ -161,8 +164,8 @@ def install(app: FastAPI) -> None:
         return invalid(found[:50]).response()
 
     @app.exception_handler(HTTPException)
-    async def _http(_request: Request, error: HTTPException) -> JSONResponse:
-        return from_http(error).response()
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        return from_http(request, error).response()
 
     @app.exception_handler(PlatformAwayError)
     async def _away(_request: Request, _error: PlatformAwayError) -> JSONResponse:
@@ -178,23 +181,58 @@ def install(app: FastAPI) -> None:
         raise error
 
 
-def from_http(error: HTTPException) -> ProblemError:
+def from_http(request: Request, error: HTTPException) -> ProblemError:
     """What the framework itself refuses: unknown paths, methods, bodies it cannot read."""
-    headers = dict(error.headers or {})
     if error.status_code == 404:
         return ProblemError(
             404, "not-found", "There is nothing at this address.", hint="The routes are listed at /docs."
         )
     if error.status_code == 405:
-        allowed = headers.get("Allow", "")
+        allowed = ", ".join(_allowed(request))
         return ProblemError(
             405,
             "method-not-allowed",
             "This address does not take this method.",
             hint=f"Allowed: {allowed}",
-            headers=headers,
+            headers={"Allow": allowed},
         )
-    return ProblemError(error.status_code, "bad-request", "The request cannot be read.", headers=headers)
+    return ProblemError(
+        error.status_code,
+        "bad-request",
+        "The request cannot be read.",
+        hint="Send a body of JSON in UTF-8, no more than a few levels deep and with numbers of a usual length.",
+        headers=error.headers,
+    )
+
+
+def _allowed(request: Request) -> list[str]:
+    """The framework names the methods of the first route that has the path; an address may have several."""
+    routes = request.app.router.routes
+    return [
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+
+
+def _is_json(request: Request) -> bool:
+    """True for a request without a body too: it is the body that is missing then."""
+    headers = request.headers
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return True
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    encoded = headers.get("content-encoding", "identity").strip().lower() != "identity"
+    return not encoded and (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")))
+
+
+def _not_json() -> ProblemError:
+    return ProblemError(
+        415,
+        "unsupported-media-type",
+        "The body is not said to be JSON, or is compressed.",
+        hint="Send `Content-Type: application/json` and the body as it is, without Content-Encoding.",
+        headers={"Accept": "application/json"},
+    )
 
 
 class UnexpectedErrors:

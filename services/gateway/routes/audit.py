@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 
 from services.gateway.auth import CurrentIdentity
 from services.gateway.deps import Deps
+from services.gateway.models import FilterText
 from services.gateway.paging import DEFAULT_LIMIT, CursorText, ItemList, Limit, page, time_cursor
 from shared.storage.audit import AuditView, list_entries
 
@@ -16,8 +17,10 @@ router = APIRouter(prefix="/api/audit", tags=["audit"])
 async def list_all(
     identity: CurrentIdentity,
     deps: Deps,
-    object_id: Annotated[str | None, Query(max_length=100, description="Of a source, run, token …")] = None,
-    action: Annotated[str | None, Query(max_length=100, description="`source.created`, `run.cancelled` …")] = None,
+    object_id: Annotated[FilterText | None, Query(max_length=100, description="Of a source, run, token …")] = None,
+    action: Annotated[
+        FilterText | None, Query(max_length=100, description="`source.created`, `run.cancelled` …")
+    ] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: CursorText = None,
 ) -> ItemList[AuditView]:

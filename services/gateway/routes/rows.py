@@ -6,11 +6,12 @@ from typing import Annotated, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime, JsonValue
+from pydantic import JsonValue
 
 from services.gateway.auth import CurrentIdentity
 from services.gateway.deps import Deps, GatewayDeps
 from services.gateway.identity import Identity
+from services.gateway.models import Moment
 from services.gateway.paging import DEFAULT_LIMIT, CursorText, ItemList, Limit, id_cursor, page
 from services.gateway.problems import FieldError, invalid, not_found, pointer
 from services.gateway.row_edits import InventoryEdit, PurchaseOrderEdit, RowEdit, VendorEdit
@@ -42,7 +43,7 @@ class RowQuery:
         self,
         source_id: Annotated[SourceId | None, Query()] = None,
         updated_since: Annotated[
-            AwareDatetime | None, Query(description="Rows that changed here at that time or later.")
+            Moment | None, Query(description="Rows that changed here at that time or later.")
         ] = None,
         include_deleted: Annotated[bool, Query()] = False,
         limit: Limit = DEFAULT_LIMIT,

@@ -11,6 +11,7 @@ import pytest
 import structlog
 from gateway_harness import Gateway, User, token
 
+from services.gateway.paging import encode_cursor
 from shared.clock import SystemClock
 from shared.observability.logging import configure
 from shared.observability.secrets import SecretRegistry
@@ -85,6 +86,46 @@ async def test_unknown_addresses_and_methods_are_problems(user: User) -> None:
         assert {"type", "title", "status", "detail", "category", "hint"} <= answer.body.keys()
 
 
+async def test_a_405_names_every_method_of_the_address(user: User) -> None:
+    for path, allowed in [
+        ("/api/sources", "GET, POST"),
+        (f"/api/sources/{uuid4()}", "GET, PATCH, DELETE"),
+        ("/api/session", "GET, POST, DELETE"),
+        (f"/webhooks/{uuid4()}", "POST"),
+        ("/healthz", "GET"),
+    ]:
+        answer = await user.call("PUT", path)
+        assert (answer.status, answer.headers["allow"]) == (405, allowed), path
+        assert allowed in answer.body["hint"]
+
+
+async def test_head_is_get_without_the_body(gateway: Gateway, user: User) -> None:
+    await user.add_source()
+    for path in ("/api/sources", "/api/sources?limit=0", f"/api/runs/{uuid4()}", "/healthz", "/readyz", "/"):
+        head, get = await user.call("HEAD", path), await user.get(path)
+        assert (head.status, head.headers.get("content-length"), head.text) == (
+            get.status, get.headers.get("content-length"), "",
+        ), path  # fmt: skip
+    assert (await gateway.call("HEAD", "/api/sources")).status == 401
+    # Not where a GET spends something, or never ends.
+    for path in ("/?code=x", "/oauth/quickbooks/callback?state=x", f"/api/runs/{uuid4()}/events"):
+        assert (await user.call("HEAD", path)).status == 405, path
+
+
+async def test_a_body_that_is_not_said_to_be_json_is_refused_as_such(user: User) -> None:
+    body = b'{"name": "x"}'
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""):
+        for path in ("/api/tokens", "/api/external/sync"):
+            answer = await user.post(path, body, Content_Type=kind)
+            assert (answer.status, answer.body["type"]) == (415, "urn:headrace:problem:unsupported-media-type"), kind
+            assert "application/json" in answer.body["hint"]
+    compressed = await user.post("/api/tokens", b"\x1f\x8b\x08\x00", Content_Encoding="gzip")
+    assert compressed.status in (400, 415)
+    for kind in ("application/json; charset=utf-8", "APPLICATION/JSON", "application/merge-patch+json"):
+        assert (await user.post("/api/tokens", body, Content_Type=kind)).status == 201, kind
+    assert (await user.post("/api/external/sync", None, Content_Type="text/plain")).status == 202
+
+
 async def test_bodies_are_bounded(user: User) -> None:
     answer = await user.post("/api/sources", b'{"x": "' + b"y" * 1_100_000 + b'"}')
     assert answer.status == 413
@@ -93,10 +134,12 @@ async def test_bodies_are_bounded(user: User) -> None:
 
 async def test_a_body_that_cannot_be_read_is_the_callers_problem(user: User) -> None:
     nested = b'{"config": ' + b'{"a":' * 200 + b"1" + b"}" * 201
-    for body in (b"{not json", b"[" * 100_000, nested, b"\xff\xfe", b'"text"', b"null"):
+    number = b'{"cache_ttl_seconds": ' + b"9" * 5_000 + b"}"
+    for body in (b"{not json", b"[" * 100_000, nested, b"\xff\xfe", b'"text"', b"null", number):
         answer = await user.post("/api/sources", body)
         assert answer.status in (400, 422), body[:20]
         assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.body["hint"], body[:20]
 
 
 async def test_validation_errors_point_and_never_quote(user: User) -> None:
@@ -117,13 +160,25 @@ async def test_query_and_path_parameters_are_checked(user: User) -> None:
         "/api/inventory?updated_since=yesterday",
         "/api/inventory?updated_since=2026-01-01T00:00:00",
         "/api/runs?source_id=1",
+        "/api/inventory?updated_since=9999-12-31T23:59:59-12:00",
+        "/api/inventory?updated_since=0001-01-01T00:00:00%2B14:00",
+        "/api/audit?action=%00",
+        "/api/audit?object_id=a%00b",
     ):
         answer = await user.get(path)
         assert answer.status == 422, path
-        assert answer.body["errors"][0]["pointer"] in {"source_id", "limit", "updated_since"}
+        assert answer.body["errors"][0]["pointer"] in {"source_id", "limit", "updated_since", "action", "object_id"}
+    for path in (
+        "/api/inventory?updated_since=0001-01-01T00:00:00Z",
+        "/api/vendors?updated_since=9999-12-31T23:59:59Z",
+    ):
+        assert (await user.get(path)).status == 200, path
 
 
 async def test_a_cursor_that_nobody_gave_out_is_refused(user: User) -> None:
+    for at in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2026-01-01T00:00:00"):
+        answer = await user.get(f"/api/runs?cursor={encode_cursor('runs', (at, str(uuid4())))}")
+        assert (answer.status, answer.body["type"]) == (400, "urn:headrace:problem:bad-cursor"), at
     for cursor in ("x", "%00", "bm90IGpzb24", "WzFd", "WyJydW5zIl0", "a" * 400, "W1tbW1tb"):
         for path in ("/api/sources", "/api/runs", "/api/inventory"):
             answer = await user.get(f"{path}?cursor={cursor}")
