@@ -102,6 +102,23 @@ async def test_a_signature_counts_once(gateway: Gateway, user: User) -> None:
     assert (await post(gateway, path, secret, at=at + 1)).status == 202
 
 
+async def test_an_app_that_cannot_exist_is_an_unknown_one(gateway: Gateway) -> None:
+    answers = [await gateway.call("POST", f"/webhooks/quickbooks/{app}", b"{}") for app in ("nobody", "%00", "a%00b")]
+    assert {answer.status for answer in answers} == {401}
+    assert len({answer.text for answer in answers}) == 1
+
+
+async def test_an_id_that_is_a_number_is_taken_in_its_text_form(gateway: Gateway, user: User) -> None:
+    source = await user.add_source()
+    secret = await secret_of(user, source)
+    path = f"/webhooks/{source['id']}"
+    for number, status in ((17, 202), (12345678901234567890, 202), (1.5, 401), (True, 401), ([], 401)):
+        body = {"events": [{"entity": "inventory", "id": number, "op": "upsert"}]}
+        assert (await post(gateway, path, secret, body)).status == status, number
+    kept = await gateway.admin.fetch("select external_id from webhook_events order by id")
+    assert [row["external_id"] for row in kept] == ["17", "12345678901234567890"]
+
+
 async def test_a_new_secret_ends_the_old_one(gateway: Gateway, user: User, stranger: User) -> None:
     source = await user.add_source()
     old = await secret_of(user, source)
