@@ -41,11 +41,6 @@ def completed(environ: Mapping[str, str], *, jwt_secret: str | None = None) -> d
     `jwt_secret` is used when the environment names none. Raises StartupError naming the setting that is wrong.
     """
     variables = dict(environ)
-    if jwt_secret is not None and variables.get("HEADRACE_JWKS_URL"):
-        raise StartupError(
-            "--dev-user signs its token with HEADRACE_JWT_SECRET, but HEADRACE_JWKS_URL is set",
-            hint="Leave out one of them.",
-        )
     if jwt_secret is not None and not variables.get("HEADRACE_JWT_SECRET"):
         variables["HEADRACE_JWT_SECRET"] = jwt_secret
     platform = load(PlatformSettings, variables)

@@ -81,8 +81,7 @@ def _own_settings(data: DataDir, servers: EmbeddedServers, environ: Mapping[str,
         "HEADRACE_MASTER_KEYS": ring.to_text(),
         "HEADRACE_SEAL_KEYS": ring.public().to_text(),
         "HEADRACE_WEBHOOK_KEYS": derive_webhook_keys(ring).to_text(),
-        "HEADRACE_JWKS_URL": "",  # the local user alone signs in here
-        "HEADRACE_JWT_SECRET": environ.get("HEADRACE_JWT_SECRET") or data.jwt_secret(),
+        "HEADRACE_JWT_SECRET": environ.get("HEADRACE_JWT_SECRET") or data.jwt_secret(),  # beside a key set too
     }
     return {**environ, **own}
 

@@ -4,7 +4,7 @@ from services.gateway.api_tokens import BearerVerifier
 from services.gateway.deps import GatewayDeps
 from services.gateway.http_app import build_app
 from services.gateway.identity import TokenVerifier
-from services.gateway.jwts import JwksTokenVerifier, SecretTokenVerifier
+from services.gateway.jwts import EitherTokenVerifier, JwksTokenVerifier, SecretTokenVerifier
 from services.gateway.key_set import KeySetFetcher
 from services.gateway.service import GatewayService, listen
 from services.gateway.settings import GatewaySettings
@@ -54,11 +54,25 @@ async def check_seal_keys(database: Database, sealing: SealingKeys) -> None:
 
 
 def _jwts(settings: GatewaySettings, resources: Resources) -> TokenVerifier:
-    if settings.jwt_secret is not None:
-        secret = settings.jwt_secret.get_secret_value()
-        resources.secrets.add(secret)
-        return SecretTokenVerifier(secret, settings.jwt_audience)
-    assert settings.jwks_url is not None  # the settings hold one of the two
+    by_secret, by_key = _by_secret(settings, resources), _by_key(settings, resources)
+    if by_secret is not None and by_key is not None:
+        return EitherTokenVerifier(by_secret, by_key)
+    one = by_secret or by_key
+    assert one is not None  # the settings hold one of the two
+    return one
+
+
+def _by_secret(settings: GatewaySettings, resources: Resources) -> TokenVerifier | None:
+    if settings.jwt_secret is None:
+        return None
+    secret = settings.jwt_secret.get_secret_value()
+    resources.secrets.add(secret)
+    return SecretTokenVerifier(secret, settings.jwt_audience)
+
+
+def _by_key(settings: GatewaySettings, resources: Resources) -> TokenVerifier | None:
+    if settings.jwks_url is None:
+        return None
     try:
         fetch = KeySetFetcher(settings.jwks_url, resources.clock)
     except ValueError as error:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import jwt
 from jwt.algorithms import AllowedPublicKeys
 
-from services.gateway.identity import Identity, UnauthenticatedError, identity_of
+from services.gateway.identity import Identity, TokenVerifier, UnauthenticatedError, identity_of
 from shared.clock import Clock
 from shared.errors import HeadraceError, PlatformAwayError
 from shared.observability.logging import get_logger
@@ -19,7 +19,9 @@ LEEWAY_SECONDS = 10
 FRESH_SECONDS = 600.0
 """A key set older than this is fetched again at the next token."""
 RETRY_SECONDS = 30.0
-"""Between two fetches, whatever asks for them: an unknown key, or an address that did not answer."""
+"""Between two fetches in the long run, whatever asks for them: an unknown key, or an address that did not answer."""
+BURST = 3.0
+"""Fetches that may follow each other at once: keys that were rotated just after a fetch are found all the same."""
 MAX_KEYS = 50
 MIN_RSA_BITS = 2_048
 
@@ -45,6 +47,19 @@ class _Key:
     """By the key's kind: what a token says of itself decides nothing."""
 
 
+class EitherTokenVerifier:
+    """Both kinds side by side: while a project moves from its secret to keys, and for the local user beside them."""
+
+    def __init__(self, by_secret: TokenVerifier, by_key: TokenVerifier) -> None:
+        self._by_secret = by_secret
+        self._by_key = by_key
+
+    async def verify(self, token: str) -> Identity:
+        # What the token says of itself chooses the verifier, and decides nothing: each names its own algorithms.
+        secret = _header(token).get("alg") == "HS256"
+        return await (self._by_secret if secret else self._by_key).verify(token)
+
+
 class JwksTokenVerifier:
     """Tokens signed with a key of a JWKS (ES256, RS256). Keys are kept for ten minutes; an unknown one is asked for."""
 
@@ -54,7 +69,8 @@ class JwksTokenVerifier:
         self._clock = clock
         self._keys: Mapping[str, _Key] = {}
         self._fetched_at = -math.inf
-        self._tried_at = -math.inf
+        self._tries = BURST
+        self._counted_at = self._now()
         self._fetching = asyncio.Lock()
         self._log = get_logger("gateway")
 
@@ -69,17 +85,25 @@ class JwksTokenVerifier:
         if kid not in self._keys or self._age(self._fetched_at) > FRESH_SECONDS:
             async with self._fetching:  # those who waited find what the first one brought
                 stale = kid not in self._keys or self._age(self._fetched_at) > FRESH_SECONDS
-                if stale and self._age(self._tried_at) > RETRY_SECONDS:
+                if stale and self._may_ask():
                     await self._refresh()
         if not self._keys:
             raise PlatformAwayError("the key set that proves tokens cannot be read")
         return self._keys.get(kid)
 
+    def _may_ask(self) -> bool:
+        self._tries = min(BURST, self._tries + max(0.0, self._age(self._counted_at)) / RETRY_SECONDS)
+        self._counted_at = self._now()
+        if self._tries < 1:
+            return False
+        self._tries -= 1
+        return True
+
     async def _refresh(self) -> None:
-        self._tried_at = self._now()
+        began = self._now()
         try:
             self._keys = usable_keys(await self._fetch())
-            self._fetched_at = self._tried_at
+            self._fetched_at = began
         except HeadraceError as error:
             # The keys at hand go on counting: who is signed in does not suffer from an outage of the sign-in.
             self._log.warning("key_set_not_read", reason=error.message, keys=len(self._keys))
@@ -120,13 +144,17 @@ def _algorithm(key: Mapping[str, Any]) -> str | None:
     return "RS256" if key.get("kty") == "RSA" else None
 
 
-def _key_id(token: str) -> str:
+def _header(token: str) -> Mapping[str, Any]:
     if len(token) > MAX_TOKEN_CHARS:
         raise UnauthenticatedError("the token is too long")
     try:
-        kid = jwt.get_unverified_header(token).get("kid")
+        return jwt.get_unverified_header(token)
     except jwt.PyJWTError:
         raise UnauthenticatedError("the token is not valid") from None
+
+
+def _key_id(token: str) -> str:
+    kid = _header(token).get("kid")
     if not isinstance(kid, str):
         raise UnauthenticatedError("the token names no key")
     return kid
