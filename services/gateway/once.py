@@ -2,17 +2,18 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, replace
+from typing import Annotated, Final
 
 from fastapi import Header, Request, Response
 from pydantic import BaseModel
 
 from services.gateway.deps import GatewayDeps
 from services.gateway.identity import Identity
-from services.gateway.problems import ProblemError
+from services.gateway.problems import ProblemError, conflict
 from shared.contracts.ids import UserId
-from shared.contracts.messages import encode_json
+from shared.contracts.messages import decode_json, encode_json
+from shared.errors import SealError
 from shared.runtime.dispatch import dispatch
 from shared.storage.database import Connection
 from shared.storage.idempotency import KeyReusedError, StoredAnswer, claim, keep
@@ -27,6 +28,8 @@ IdempotencyKey = Annotated[
     ),
 ]
 
+_SEALED: Final = "sealed-answer/v1"
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -36,6 +39,8 @@ class Outcome:
     body: BaseModel
     location: str | None = None
     outbox_ids: tuple[int, ...] = ()
+    secret: bool = False
+    """The body holds what is shown to its asker alone: kept sealed for a repetition, never as it is."""
 
 
 async def once(
@@ -54,11 +59,12 @@ async def once(
         if key is not None:
             stored = await _claim(conn, identity.user_id, key, request_hash)
             if stored is not None:
-                return _response(stored, replayed=True)
+                return _response(_opened(deps, identity.user_id, key, stored), replayed=True)
         outcome = await work(conn)
         answer = StoredAnswer(outcome.status, outcome.location, outcome.body.model_dump(mode="json"))
         if key is not None:
-            await keep(conn, identity.user_id, key, answer)
+            kept = _sealed(deps, identity.user_id, key, answer) if outcome.secret else answer
+            await keep(conn, identity.user_id, key, kept)
     await dispatch(deps.database, deps.bus, outcome.outbox_ids)
     return _response(answer)
 
@@ -73,6 +79,25 @@ async def _claim(conn: Connection, user_id: UserId, key: str, request_hash: byte
             "This Idempotency-Key was used before with another request.",
             hint="Use a new key for a new request.",
         ) from None
+
+
+def _sealed(deps: GatewayDeps, user_id: UserId, key: str, answer: StoredAnswer) -> StoredAnswer:
+    box = deps.webhook_box.seal_text(encode_json(answer.body), (_SEALED, str(user_id), key))
+    return replace(answer, body={_SEALED: box})
+
+
+def _opened(deps: GatewayDeps, user_id: UserId, key: str, stored: StoredAnswer) -> StoredAnswer:
+    box = stored.body.get(_SEALED)
+    if not isinstance(box, str):
+        return stored
+    try:
+        body = decode_json(deps.webhook_box.open_text(box, (_SEALED, str(user_id), key)))
+    except SealError:  # the gateway's key was replaced since
+        raise conflict(
+            "This was done already, and the secret in its answer cannot be shown again.",
+            hint="Look whether what it made is still wanted, and ask anew with another Idempotency-Key.",
+        ) from None
+    return replace(stored, body=body)
 
 
 def _hash(request: Request, body: bytes) -> bytes:

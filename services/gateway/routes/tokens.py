@@ -4,17 +4,19 @@ from datetime import timedelta
 from typing import Annotated
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from services.gateway.api_tokens import new_token
 from services.gateway.auth import CurrentIdentity
 from services.gateway.deps import Deps
 from services.gateway.models import storable_text
+from services.gateway.once import IdempotencyKey, Outcome, once
 from services.gateway.paging import DEFAULT_LIMIT, CursorText, ItemList, Limit, page, time_cursor
 from services.gateway.problems import FieldError, invalid, not_found
 from shared.storage.api_tokens import Scope, TokenView, insert_token, list_tokens, load_token, revoke_token
 from shared.storage.audit import record
+from shared.storage.database import Connection
 
 router = APIRouter(prefix="/api/tokens", tags=["tokens"])
 MAX_DAYS = 3_650
@@ -36,14 +38,17 @@ class TokenCreated(TokenView):
     token: str
 
 
-@router.post("", status_code=201)
-async def create(body: TokenCreate, identity: CurrentIdentity, deps: Deps) -> TokenCreated:
-    """Make a token. It is not kept, so this answer is the only place where it stands."""
+@router.post("", status_code=201, response_model=TokenCreated)
+async def create(
+    body: TokenCreate, request: Request, identity: CurrentIdentity, deps: Deps, key: IdempotencyKey = None
+) -> Response:
+    """Make a token. It stands in this answer alone; with an Idempotency-Key a repetition gives it for a day."""
     if "admin" in body.scopes and not identity.is_admin:
         raise invalid([FieldError(pointer="/scopes", detail="only an administrator's token may hold `admin`")])
-    made, token_id = new_token(), uuid4()
-    expires_at = deps.clock.now() + timedelta(days=body.expires_in_days) if body.expires_in_days else None
-    async with deps.database.for_tenant(identity.user_id) as conn:
+
+    async def work(conn: Connection) -> Outcome:
+        made, token_id = new_token(), uuid4()
+        expires_at = deps.clock.now() + timedelta(days=body.expires_in_days) if body.expires_in_days else None
         scopes = sorted(set(body.scopes))
         await insert_token(
             conn, identity.user_id, token_id, body.name, made.prefix, made.secret_hash, scopes, expires_at
@@ -52,8 +57,10 @@ async def create(body: TokenCreate, identity: CurrentIdentity, deps: Deps) -> To
             conn, identity.user_id, identity.actor, "token.created", "token", token_id, {"scopes": list(scopes)}
         )
         view = await load_token(conn, token_id)
-    assert view is not None
-    return TokenCreated(**view.model_dump(), token=made.text)
+        assert view is not None
+        return Outcome(201, TokenCreated(**view.model_dump(), token=made.text), secret=True)
+
+    return await once(deps, identity, request, key, work)
 
 
 @router.get("")

@@ -10,11 +10,13 @@ from services.gateway import webhook_secrets
 from services.gateway.auth import CurrentIdentity
 from services.gateway.deps import Deps
 from services.gateway.document import raw_operation
+from services.gateway.once import IdempotencyKey, Outcome, once
 from services.gateway.problems import FieldError, invalid, not_found
 from services.gateway.webhook_intake import SignedPost, WebhookBody, WebhookIntake
 from shared.contracts.ids import SourceId
 from shared.storage import webhooks
 from shared.storage.audit import record
+from shared.storage.database import Connection
 from shared.storage.sources import lock_source
 
 router = APIRouter(tags=["webhooks"])
@@ -42,13 +44,19 @@ class WebhookSecret(BaseModel):
     secret: str | None
 
 
-@router.post("/api/sources/{source_id}/webhook-secret", status_code=201)
+@router.post("/api/sources/{source_id}/webhook-secret", status_code=201, response_model=WebhookSecret)
 async def make_secret(
-    source_id: SourceId, identity: CurrentIdentity, deps: Deps, body: SecretAsked | None = None
-) -> WebhookSecret:
+    source_id: SourceId,
+    request: Request,
+    identity: CurrentIdentity,
+    deps: Deps,
+    body: SecretAsked | None = None,
+    key: IdempotencyKey = None,
+) -> Response:
     """Make or replace the signing secret of a source's webhooks; the old one signs nothing any more."""
     given = body.verifier_token if body else None
-    async with deps.database.for_tenant(identity.user_id) as conn:
+
+    async def work(conn: Connection) -> Outcome:
         source = await lock_source(conn, source_id)  # two at once would leave it open whose secret counts
         if source is None:
             raise not_found("source")
@@ -62,9 +70,11 @@ async def make_secret(
         box = webhook_secrets.seal(deps.webhook_box, identity.user_id, source_id, secret)
         await webhooks.keep_secret(conn, source_id, identity.user_id, box)
         await record(conn, identity.user_id, identity.actor, "source.webhook_secret_set", "source", source_id)
-    if vendor_signs:
-        return WebhookSecret(path=f"/webhooks/quickbooks/{source.config['client_id']}", secret=None)
-    return WebhookSecret(path=f"/webhooks/{source_id}", secret=secret)
+        if vendor_signs:
+            return Outcome(201, WebhookSecret(path=f"/webhooks/quickbooks/{source.config['client_id']}", secret=None))
+        return Outcome(201, WebhookSecret(path=f"/webhooks/{source_id}", secret=secret), secret=True)
+
+    return await once(deps, identity, request, key, work)
 
 
 def posts(intake: WebhookIntake) -> list[Route]:

@@ -1,5 +1,6 @@
 """API tokens and the audit log; how often one may ask; pages of other origins."""
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -43,6 +44,37 @@ async def test_of_a_token_only_a_hash_is_kept(gateway: Gateway, user: User) -> N
     row = await gateway.admin.fetchval("select to_jsonb(t)::text from api_tokens t")
     assert secret not in row
     assert created["prefix"] in row
+
+
+async def test_a_key_makes_one_token_and_shows_it_again_to_its_asker(
+    gateway: Gateway, user: User, stranger: User
+) -> None:
+    asked = {"name": "a machine"}
+    answers = await asyncio.gather(*(user.post("/api/tokens", asked, Idempotency_Key="k") for _ in range(4)))
+    assert [answer.status for answer in answers] == [201] * 4
+    assert len({answer.text for answer in answers}) == 1
+    created = answers[0].body
+    assert len((await user.get("/api/tokens")).body["items"]) == 1
+    assert (await with_token(gateway, created["token"], "GET", "/api/sources")).status == 200
+    assert (await user.post("/api/tokens", asked | {"name": "b"}, Idempotency_Key="k")).status == 422
+    assert (await stranger.post("/api/tokens", asked, Idempotency_Key="k")).body["token"] != created["token"]
+    kept = str(await gateway.admin.fetch("select k::text from idempotency_keys k"))
+    assert created["token"].split("_", 2)[2] not in kept
+
+    # A row that was moved, or whose key is gone, shows nothing.
+    await gateway.admin.execute("update idempotency_keys set key = 'moved' where user_id = $1", user.id)
+    moved = await user.post("/api/tokens", asked, Idempotency_Key="moved")
+    assert (moved.status, moved.body["category"]) == (409, "CONFIG_ERROR")
+    assert moved.body["hint"]
+
+
+async def test_a_key_makes_one_webhook_secret(gateway: Gateway, user: User) -> None:
+    source = await user.add_source()
+    path = f"/api/sources/{source['id']}/webhook-secret"
+    first, again = [await user.post(path, Idempotency_Key="k") for _ in range(2)]
+    assert (again.status, again.body, again.headers["idempotency-replayed"]) == (201, first.body, "true")
+    assert first.body["secret"] not in str(await gateway.admin.fetch("select k::text from idempotency_keys k"))
+    assert (await user.post(path)).body["secret"] != first.body["secret"]
 
 
 async def test_a_token_can_do_what_its_scopes_say(gateway: Gateway, user: User) -> None:
