@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.contracts.messages import Cursor, RawRecord, encode_json
-from shared.errors import ConfigurationError, DataError
+from shared.errors import ConfigurationError, DataError, HeadraceError
 from shared.expressions.values import type_name
 from shared.http.urls import join_url, origin, parse_url
 
@@ -69,6 +69,10 @@ class _State(BaseModel):
     """Fingerprint of something seen earlier that must not come again."""
     read: int = 0
     """Records of the pages before, where the pager counts them."""
+    first: str = ""
+    """Fingerprint of the first page, where the pager keeps it: some servers begin anew behind the end."""
+    doubted: bool = False
+    """The page before was short: this one is asked for to see whether that was the end."""
 
 
 def _read(cursor: Cursor) -> _State | None:
@@ -88,7 +92,7 @@ def _write(state: _State) -> str:
         raise DataError(f"the source has more than {MAX_PAGES:,} pages", hint="Configure larger pages.")
     if isinstance(state.at, str) and len(state.at) > MAX_CURSOR_CHARS:
         raise DataError(f"the source's next position is longer than {MAX_CURSOR_CHARS:,} characters")
-    return state.model_dump_json()
+    return state.model_dump_json(exclude_defaults=True)
 
 
 def _fingerprint(value: str | bytes) -> str:
@@ -109,12 +113,29 @@ class NoPaging:
         return None
 
 
+class NoNewPageError(DataError):
+    """An answer without a list of records, or a numbered page that holds those of one before it."""
+
+
+_END_STATUSES = frozenset({204, 400, 404, 410, 416, 422})
+
+
+def is_past_the_end(cursor: Cursor, error: HeadraceError) -> bool:
+    """Whether `error`, met on the page of `cursor`, only says that the short page before it was the last one.
+
+    Servers answer a page that does not exist in many ways: an empty list or none, a refusal, their last or first page.
+    """
+    state = _read(cursor)
+    is_doubted = state is not None and state.doubted
+    return is_doubted and (error.status in _END_STATUSES or isinstance(error, NoNewPageError))
+
+
 @dataclass(frozen=True, slots=True)
 class NumberedPaging:
-    """By page number or by offset: on while pages are full, or until an empty one when no size is configured.
+    """By page number or by offset: until an empty page, or a short one of which the server says that it is the last.
 
-    A server may cap the page size below what we ask, so that every page is short: where it says itself that there is
-    more, the read goes on, in the server's own steps.
+    A short page alone proves nothing: servers cap the page size below what we ask, and some take records that we may not
+    see out of a full page. Where such a server says nothing, the next page tells; `is_past_the_end` reads its refusals.
     """
 
     param: str
@@ -132,20 +153,33 @@ class NumberedPaging:
         return Target(params=params)
 
     def following(self, cursor: Cursor, answer: PageAnswer) -> Cursor:
+        """Raises NoNewPageError too."""
         state = _read(cursor) or _State(at=self.start, page=1)
         count = len(answer.records)
-        read = state.read + count
-        is_short = self.size is not None and count < self.size
-        if count == 0 or (is_short and not _says_more(answer, read)):
+        if count == 0:
             return None
         seen = _fingerprint(encode_json(answer.records))
-        if seen == state.mark:
-            raise DataError(
-                f"page {state.page} holds the records of the page before: is {self.param!r} the right parameter?",
-                hint="Check the paging parameters, and set the page size so that a short page ends the read.",
+        if seen in {state.mark, state.first}:
+            raise NoNewPageError(
+                f"page {state.page} holds the records of the page before or of the first one: "
+                f"is {self.param!r} the right parameter?",
+                hint="Check the paging parameters.",
             )
-        step = count if self.by_offset else 1
-        return _write(_State(at=int(state.at) + step, page=state.page + 1, mark=seen, read=read))
+        read = state.read + count
+        is_short = self.size is not None and count < self.size
+        goes_on = _says_more(answer, read)
+        if is_short and goes_on is False:
+            return None
+        return _write(
+            _State(
+                at=int(state.at) + (count if self.by_offset else 1),
+                page=state.page + 1,
+                mark=seen,
+                read=read,
+                first=state.first or seen,
+                doubted=is_short and goes_on is None,
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +264,14 @@ def announced_total(body: Any, headers: Mapping[str, str]) -> int | None:
     return next((total for total in totals if isinstance(total, int) and not isinstance(total, bool)), None)
 
 
-def _says_more(answer: PageAnswer, read: int) -> bool:
+def _says_more(answer: PageAnswer, read: int) -> bool | None:
+    """Whether records are left beyond the `read` ones, as the answer itself says; None when it does not say."""
+    body = answer.body if isinstance(answer.body, dict) else {}
+    flags = {flag for name in _MORE if isinstance(flag := body.get(name), bool)}
     total = announced_total(answer.body, answer.headers)
-    flagged = isinstance(answer.body, dict) and any(answer.body.get(name) is True for name in _MORE)
-    linked = next_link(answer.headers.get("link", "")) is not None
-    return flagged or linked or (total is not None and total > read)
+    if True in flags or next_link(answer.headers.get("link", "")) is not None or (total is not None and total > read):
+        return True
+    return None if total is None and not flags else False
 
 
 _LINK = re.compile(r"<(?P<url>[^<>]*)>(?P<params>(?:\s*;\s*[^\s=;,]+(?:\s*=\s*(?:\"[^\"]*\"|[^\s\";,]*))?)*)")

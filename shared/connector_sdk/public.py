@@ -24,12 +24,14 @@ from shared.connector_sdk.json_body import parse_json
 from shared.connector_sdk.paging import (
     CursorPaging,
     LinkPaging,
+    NoNewPageError,
     NoPaging,
     NumberedPaging,
     PageAnswer,
     Pager,
     Target,
     announced_total,
+    is_past_the_end,
 )
 from shared.connector_sdk.protocol import (
     BadRecord,
@@ -89,6 +91,7 @@ __all__ = [
     "HeadraceError",
     "LinkPaging",
     "NoCredentials",
+    "NoNewPageError",
     "NoPaging",
     "NumberedPaging",
     "OnHeaders",
@@ -124,6 +127,7 @@ __all__ = [
     "compile_path",
     "credentials_adapter",
     "header_name",
+    "is_past_the_end",
     "origin",
     "parse_json",
     "parse_url",

@@ -297,7 +297,7 @@ async def test_records_that_are_no_list_of_objects_are_refused_by_type(
 ) -> None:
     more = {} if records_path is None else {"records_path": records_path}
     error = await failure(world, world.config("/page/products", PAGE, **more))
-    assert type(error) is DataError
+    assert isinstance(error, DataError)
     assert says in error.message
     assert "Chai" not in error.message
 

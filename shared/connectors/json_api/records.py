@@ -3,7 +3,7 @@
 import re
 from typing import Any, NamedTuple
 
-from shared.connector_sdk.paging import Path
+from shared.connector_sdk.paging import NoNewPageError, Path
 from shared.errors import DataError
 from shared.expressions.limits import ExpressionError
 from shared.expressions.paths import compile_expression
@@ -53,7 +53,8 @@ def records_of(body: Any, records_path: str | None) -> list[Any]:
 def no_list(found: str, records_path: str | None) -> DataError:
     """`found` is the JSON type of what is there instead."""
     hint = "Set records_path to where the list is." if records_path is None else "Check records_path."
-    return DataError(f"{_place(records_path)} holds {found} where a list of objects was due", hint=hint)
+    error = NoNewPageError if found == "null" else DataError
+    return error(f"{_place(records_path)} holds {found} where a list of objects was due", hint=hint)
 
 
 def no_objects(first: str, records_path: str | None) -> DataError:

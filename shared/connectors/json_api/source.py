@@ -13,6 +13,7 @@ from shared.connector_sdk.paging import (
     Pager,
     Target,
     announced_total,
+    is_past_the_end,
 )
 from shared.connector_sdk.protocol import BadRecord, Client, Connector, Page, ReadRequest, Request, Shape
 from shared.connector_sdk.spec import ConnectorSpec
@@ -58,6 +59,14 @@ class JsonApiSource:
         config = self._entity(request.entity)
         if request.ids is not None:
             return await self._read_one(config, request.ids, int(cursor or 0))
+        try:
+            return await self._read_paged(config, request, cursor)
+        except HeadraceError as error:
+            if not is_past_the_end(cursor, error):
+                raise
+            return Page(records=[], next_cursor=None, bytes=0)
+
+    async def _read_paged(self, config: EntityConfig, request: ReadRequest, cursor: Cursor) -> Page:
         pager = _pager(config)
         target = pager.target(cursor)
         response = await self._client.send(_request(config, target, request))

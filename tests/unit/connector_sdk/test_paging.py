@@ -11,14 +11,17 @@ from shared.connector_sdk.paging import (
     MAX_PAGES,
     CursorPaging,
     LinkPaging,
+    NoNewPageError,
     NoPaging,
     NumberedPaging,
     PageAnswer,
     Pager,
+    is_past_the_end,
     next_link,
 )
 from shared.contracts.messages import Cursor
 from shared.errors import DataError
+from shared.http.status import status_error
 
 URL = "https://a.example/items"
 
@@ -54,14 +57,14 @@ def test_one_page() -> None:
         NoPaging().target("x")
 
 
-def test_pages_go_on_while_full() -> None:
+@pytest.mark.parametrize("came", [10, 3], ids=["full", "short"])
+def test_pages_go_on_until_an_empty_one(came: int) -> None:
     pager = by_page()
     assert params(pager, None) == {"page": "1", "size": "10"}
 
     second = pager.following(None, answer(10))
     assert params(pager, second) == {"page": "2", "size": "10"}
-    assert pager.following(second, answer(3, start=10)) is None
-    third = pager.following(second, answer(10, start=10))
+    third = pager.following(second, answer(came, start=10))
     assert params(pager, third) == {"page": "3", "size": "10"}
     assert pager.following(third, answer(0)) is None
     assert params(by_page(start=0, size_param=None), None) == {"page": "0"}
@@ -79,7 +82,8 @@ def test_offsets_move_by_what_came() -> None:
     assert params(pager, None) == {"offset": "0", "limit": "10"}
     second = pager.following(None, answer(12))
     assert params(pager, second) == {"offset": "12", "limit": "10"}
-    assert pager.following(second, answer(9, start=12)) is None
+    third = pager.following(second, answer(9, start=12))
+    assert params(pager, third) == {"offset": "21", "limit": "10"}
 
 
 @pytest.mark.parametrize(
@@ -101,15 +105,34 @@ def test_a_total_that_was_reached_ends_the_read() -> None:
     pager = by_offset(1000)
     second = pager.following(None, answer(100, {"total": 150}))
     assert pager.following(second, answer(50, {"total": 150}, start=100)) is None
-    assert by_page().following(None, answer(3, {"total": True})) is None
+    assert by_page().following(None, answer(3, {"has_more": False})) is None
+    assert by_page().following(None, answer(3, {"total": True})) is not None
     assert by_page().following(None, answer(0, {"total": 99})) is None
 
 
 def test_a_server_that_ignores_the_page_is_noticed() -> None:
     for pager in (by_page(), by_page(size=None), by_offset()):
         second = pager.following(None, answer(10))
-        with pytest.raises(DataError, match="page before"):
-            pager.following(second, answer(10))
+        third = pager.following(second, answer(10, start=10))
+        for cursor, start in ((second, 0), (third, 10), (third, 0)):
+            with pytest.raises(NoNewPageError, match="page before") as caught:
+                pager.following(cursor, answer(10, start=start))
+            assert not is_past_the_end(cursor, caught.value)
+
+
+def test_what_a_server_says_behind_a_short_page_is_its_end() -> None:
+    cursor = by_page().following(None, answer(3))
+    with pytest.raises(NoNewPageError) as repeated:
+        by_page().following(cursor, answer(3))
+    assert is_past_the_end(cursor, repeated.value)
+
+    for status, is_end in ((204, True), (400, True), (404, True), (401, False), (429, False), (500, False)):
+        error = status_error(status, URL, retry_after=None)
+        assert error is not None
+        assert is_past_the_end(cursor, error) is is_end
+        for full_before in (None, by_page().following(None, answer(10))):
+            assert not is_past_the_end(full_before, error)
+    assert not is_past_the_end(cursor, DataError("nested too deeply"))
 
 
 def test_cursors_go_on_until_there_is_none() -> None:
