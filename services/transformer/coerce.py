@@ -7,9 +7,10 @@ from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
 from typing import assert_never
 
-from services.transformer.times import canonical_utc_text, parse_date, parse_datetime, utc_text
+from services.transformer.times import canonical_utc_text, epoch_moment, parse_date, parse_datetime, utc_text
 from shared.contracts.mapping import RuleType
 from shared.contracts.records import MAX_NUMERIC_DIGITS, Cell, FieldType
+from shared.contracts.time_format import EPOCHS
 from shared.expressions.exact import Number, is_number, plain_text
 
 MAX_NUMBER_CHARS = 200
@@ -39,7 +40,7 @@ class Notation:
     thousands: str = ""
     zone: tzinfo = UTC
     form: str | None = None
-    """strptime's format of dates and times; None is ISO."""
+    """The form of dates and times as `contracts.time_format` spells it; None is ISO."""
 
 
 def shown(value: object) -> str:
@@ -142,6 +143,8 @@ def to_moment(value: object, notation: Notation) -> datetime | None:
         return value
     if isinstance(value, date):
         return datetime.combine(value, datetime.min.time(), notation.zone)
+    if notation.form in EPOCHS:
+        return _since_epoch(value, notation, _time_form(notation))
     if not isinstance(value, str):
         raise expected(_time_form(notation), value)
     text = value.strip()
@@ -153,12 +156,22 @@ def to_moment(value: object, notation: Notation) -> datetime | None:
         raise expected(_time_form(notation), value) from None
 
 
+def _since_epoch(value: object, notation: Notation, what: str) -> datetime | None:
+    number = number_reader(notation)(value)
+    try:
+        return None if number is None else epoch_moment(number, str(notation.form)).astimezone(notation.zone)
+    except (ArithmeticError, ValueError):
+        raise expected(what, value) from None
+
+
 def _to_date(value: object, notation: Notation) -> date | None:
     if isinstance(value, datetime):
         return value.date()
     if isinstance(value, date):
         return value
     what = f"a date in the format {notation.form}" if notation.form else "a date (YYYY-MM-DD)"
+    if notation.form in EPOCHS:
+        return None if (moment := _since_epoch(value, notation, what)) is None else moment.date()
     if not isinstance(value, str):
         raise expected(what, value)
     text = value.strip()

@@ -51,7 +51,7 @@ def compile_rule(spec: FieldSpec, rule: FieldRule, notation: Notation, compile_p
     if not (rule.map or rule.type or rule.required) and rule.default is None:
         return plain_rule(spec, path, notation)
     full = _Full(
-        words={text: _written(spec, rule, notation, value, "map") for text, value in (rule.map or {}).items()},
+        words={text: _word(spec, rule, notation, value) for text, value in (rule.map or {}).items()},
         converter=converter(rule.type, notation) if rule.type else None,
         coerce=coercer(spec.type, notation),
         blank_is_null=spec.type != "text" or bool(spec.values) or rule.type not in (None, "string"),
@@ -81,7 +81,7 @@ def _plain(coerce: Coercer, blank_is_null: bool) -> Convert:
 
 @dataclass(frozen=True, slots=True)
 class _Full:
-    """A rule with all its parts, in order: map, type, default, required, the field's own type."""
+    """A rule with all its parts, in order: map, type, map again, default, required, the field's own type."""
 
     words: dict[str, Cell]
     converter: Converter | None
@@ -107,6 +107,8 @@ class _Full:
             return None
         if self.converter is not None:
             value = self.converter(value)
+            if self.words and (key := _key(value)) is not None and key in self.words:
+                return self.words[key]
         return None if value is None else self.coerce(value)
 
 
@@ -123,8 +125,24 @@ def _with_format(spec: FieldSpec, rule: FieldRule, notation: Notation) -> Notati
     if rule.format is None:
         return notation
     if not is_readable(rule.format):
-        raise MappingError(f"field {spec.name}: {rule.format!r} is no date format", hint="Use Python's strptime codes.")
+        raise MappingError(
+            f"field {spec.name}: {rule.format!r} is no date format",
+            hint="Use tokens (DD.MM.YYYY HH:MM:SS), `unix`, `unix_ms`, or Python's strptime codes.",
+        )
     return replace(notation, form=rule.format)
+
+
+def _word(spec: FieldSpec, rule: FieldRule, notation: Notation, value: object) -> Cell:
+    """The cell of a word that `map` gives: of the rule's type, or else of the field's own.
+
+    `"type": "boolean", "map": {"true": "active"}` reads Yes, y and 1 alike, then names what was read.
+    """
+    try:
+        return _written(spec, rule, notation, value, "map")
+    except MappingError:
+        if rule.type is None:
+            raise
+        return _written(spec, rule.model_copy(update={"type": None}), notation, value, "map")
 
 
 def _written(spec: FieldSpec, rule: FieldRule, notation: Notation, value: object, what: str) -> Cell:

@@ -1,9 +1,10 @@
 """Texts of dates and times. What is not clearly one is refused, never guessed."""
 
 import re
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 
+from shared.contracts.time_format import EPOCHS, percent_codes
 from shared.expressions.exact import Number
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -11,16 +12,19 @@ _DATETIME = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}(?::\d{2})?)(?:[.,](\d{1,9}))? ?([Zz]|[+-]\d{2}(?::?\d{2})?)?", re.ASCII
 )
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MOST_EPOCH_DIGITS = 18
+
 _UTC_SECONDS = re.compile(r"\d{4}-\d{2}-\d{2}T[01]\d:\d{2}:\d{2}Z|\d{4}-\d{2}-\d{2}T2[0-3]:\d{2}:\d{2}Z", re.ASCII)
 
 
 def parse_datetime(text: str, zone: tzinfo, form: str | None = None) -> datetime:
-    """An aware time: RFC 3339 (or a date, its midnight), else strptime's `form`; without an offset it is in `zone`.
+    """An aware time: RFC 3339 (or a date, its midnight), else of the `form`; without an offset it is in `zone`.
 
-    Raises ValueError.
+    `form` is one of `contracts.time_format`, but no epoch. Raises ValueError.
     """
     if form is not None:
-        parsed = datetime.strptime(text, form)  # noqa: DTZ007 - the zone is added below when the text has none
+        parsed = datetime.strptime(text, percent_codes(form))  # noqa: DTZ007 - the zone is added below when the text has none
     elif match := _DATETIME.fullmatch(text):
         day, clock, fraction, offset = match.groups()
         parts = (day, "T", clock, f".{fraction[:6]}" if fraction else "", (offset or "").upper())
@@ -31,7 +35,7 @@ def parse_datetime(text: str, zone: tzinfo, form: str | None = None) -> datetime
 
 
 def parse_date(text: str, form: str | None = None) -> date:
-    """A date: `YYYY-MM-DD`, or the date of an RFC 3339 time as it is written there; else strptime's `form`.
+    """A date: `YYYY-MM-DD`, or the date of an RFC 3339 time as it is written there; else of the `form`.
 
     Raises ValueError.
     """
@@ -58,12 +62,27 @@ def canonical_utc_text(text: str) -> str | None:
 
 
 def is_readable(form: str) -> bool:
-    """Whether strptime can use `form` at all."""
+    """Whether dates and times can be read by `form` at all."""
+    if form in EPOCHS:
+        return True
     try:
-        datetime.strptime(datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC).strftime(form), form)  # noqa: DTZ007 - only a trial
+        codes = percent_codes(form)
+        datetime.strptime(datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC).strftime(codes), codes)  # noqa: DTZ007 - only a trial
     except (ValueError, re.error):
         return False
     return True
+
+
+def epoch_moment(number: Number, form: str) -> datetime:
+    """`number` counted since 1970 as `unix` or `unix_ms` says, cut to the microsecond.
+
+    Raises OverflowError beyond what a time can be, ValueError for what is no finite number.
+    """
+    exact = Decimal(number)
+    if exact.is_finite() and exact.adjusted() > _MOST_EPOCH_DIGITS:
+        raise OverflowError("beyond the calendar")
+    micros = int(exact.scaleb(3 if form == "unix_ms" else 6))
+    return _EPOCH + timedelta(microseconds=micros)
 
 
 def _plain_date(text: str) -> date:

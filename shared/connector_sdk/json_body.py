@@ -1,6 +1,7 @@
 """A vendor's JSON as exact values: bounded in depth, in any charset it admits to, never a float."""
 
 import codecs
+import re
 from email.message import Message
 from gc import is_tracked
 from typing import Any
@@ -19,14 +20,25 @@ _NESTING = frozenset({dict, list})
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
+_ESCAPES = re.compile(
+    r"""\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}  # both halves of a character
+    | (?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})
+    | \\.""",
+    re.VERBOSE,
+)
+"""Escapes of a JSON text, so that `\\\\ud83d`, a backslash before plain letters, is none of the second kind."""
+
+
 def parse_json(body: bytes, content_type: str = "") -> Any:
     """The value of a JSON body; numbers are int or Decimal, of a name used twice the last counts.
+
+    Half a character (`\\ud83d`, an emoji that the vendor has cut in two) becomes U+FFFD: it stops no record.
 
     Raises UnusableBodyError for what is cut off or no JSON (`NaN` is none), DataError when it is nested too deeply.
     """
     try:
         charset, text = charset_of(body, content_type)
-        value = decode_json(text if charset is None else text.decode(charset))
+        value = _decode(text if charset is None else text.decode(charset))
     except RecursionError:
         raise nested_too_deeply() from None
     except UnicodeError:
@@ -37,6 +49,17 @@ def parse_json(body: bytes, content_type: str = "") -> Any:
         raise UnusableBodyError(f"the answer is not whole, valid JSON: {error}") from None
     _check_depth(value)
     return value
+
+
+def _decode(text: bytes | str) -> Any:
+    try:
+        return decode_json(text)
+    except msgspec.DecodeError:
+        whole = text if isinstance(text, str) else text.decode()
+        mended = _ESCAPES.sub(lambda escape: "\\ufffd" if escape["half"] else escape[0], whole)
+        if mended == whole:
+            raise
+        return decode_json(mended)
 
 
 def charset_of(start: bytes, content_type: str) -> tuple[str | None, bytes]:

@@ -134,8 +134,8 @@ def is_past_the_end(cursor: Cursor, error: HeadraceError) -> bool:
 class NumberedPaging:
     """By page number or by offset: until an empty page, or a short one of which the server says that it is the last.
 
-    A short page alone proves nothing: servers cap the page size below what we ask, and some take records that we may not
-    see out of a full page. Where such a server says nothing, the next page tells; `is_past_the_end` reads its refusals.
+    A short page alone proves nothing: servers cap the page size below what we ask, and some take records that we may
+    not see out of a full page. Where a server says nothing, the next page tells; `is_past_the_end` reads its refusals.
     """
 
     param: str

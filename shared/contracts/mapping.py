@@ -50,9 +50,9 @@ class FieldRule(BaseModel):
     type: RuleType | None = None
     """Coerce to this before the internal field's own type."""
     format: str | None = Field(default=None, max_length=100)
-    """strptime format of dates and times."""
+    """Of dates and times: tokens (`DD.MM.YYYY HH:MM:SS`), `unix`, `unix_ms`, or strptime's codes."""
     map: dict[str, RuleValue] | None = None
-    """Raw value (in its text form) to value; a value that isn't a key passes unchanged."""
+    """Raw value (in its text form), or what `type` makes of it, to value; a value that isn't a key passes unchanged."""
 
     @model_validator(mode="before")
     @classmethod

@@ -31,6 +31,23 @@ def test_values_are_exact_in_every_charset(body: bytes, content_type: str, value
 
 
 @pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (rb'["cut \ud83d"]', ["cut \ufffd"]),
+        (rb'["\uDE00 cut", 1.10]', ["\ufffd cut", Decimal("1.10")]),
+        (rb'["\ud83d\ud83d\ude00\ude00"]', ["\ufffd\U0001f600\ufffd"]),
+        (rb'["\\ud83d", "\ud83d", "\\\ud83d"]', [r"\ud83d", "\ufffd", "\\\ufffd"]),
+        (rb'{"\ud83d": 1}', {"\ufffd": 1}),
+    ],
+)
+def test_half_a_character_stops_no_record(body: bytes, value: Any) -> None:
+    assert parse_json(body) == value
+    assert parse_json(body.decode().encode("utf-16"), "application/json") == value
+    with pytest.raises(UnusableBodyError):
+        parse_json(body[:-1])
+
+
+@pytest.mark.parametrize(
     "body", [b"", b"[1,2", b'{"a":', b"NaN", b"[Infinity]", b"hello", b"[] x", b'["\xff"]', b'"\xe4"', b"'a'"]
 )
 def test_what_is_no_whole_json_is_unusable(body: bytes) -> None:

@@ -68,6 +68,17 @@ REQUIRED = {"path": "raw", "required": True}
         (INV, "source_updated_at", "raw", "2026-11-22", "2026-11-22T00:00:00+00:00"),
         (INV, "source_updated_at", {"path": "raw", "format": "%d.%m.%Y %H:%M"}, "22.11.2026 10:00",
          "2026-11-22T10:00:00+00:00"),
+        # forms by tokens, and counts since 1970
+        (PO, "order_date", {"path": "raw", "format": "MM/DD/YYYY"}, "11/22/2026", "2026-11-22"),
+        (PO, "order_date", {"path": "raw", "format": "unix"}, 1795341600, "2026-11-22"),
+        (PO, "order_date", {"path": "raw", "format": "unix"}, "", None),
+        (INV, "source_updated_at", {"path": "raw", "format": "DD.MM.YYYY HH:MM:SS"}, "22.11.2026 10:05:06",
+         "2026-11-22T10:05:06+00:00"),
+        (INV, "source_updated_at", {"path": "raw", "format": "unix"}, D("1795341600.25"),
+         "2026-11-22T10:00:00.250000+00:00"),
+        (INV, "source_updated_at", {"path": "raw", "format": "unix_ms"}, "1795341600001",
+         "2026-11-22T10:00:00.001000+00:00"),
+        (INV, "description", {"path": "raw", "type": "date", "format": "unix_ms"}, -1, "1969-12-31"),
         # a rule's type comes before the field's own
         (INV, "description", {"path": "raw", "type": "number"}, "12.50", "12.50"),
         (INV, "description", {"path": "raw", "type": "integer"}, "7.0", "7"),
@@ -98,6 +109,10 @@ REQUIRED = {"path": "raw", "required": True}
         (INV, "status", {"path": "raw", "map": {"1": "active"}}, 1, "active"),
         (INV, "status", {"path": "raw", "map": {"1.0": "active"}}, D("1.0"), "active"),
         (INV, "status", {"path": "raw", "map": {"": "inactive"}}, "", "inactive"),
+        # map of what the type has made, where the raw value is no key
+        (INV, "status", {"path": "raw", "type": "boolean", "map": {"true": "active"}}, "Yes", "active"),
+        (INV, "unit_cost", {"path": "raw", "type": "number", "map": {"-1": None, "few": 3}}, "-1", None),
+        (INV, "unit_cost", {"path": "raw", "type": "number", "map": {"-1": 0, "few": 3}}, "few", "3"),
         (INV, "status", {"path": "raw", "map": {"X": "inactive"}}, "active", "active"),
         (INV, "status", {"path": "raw", "map": {"X": None}, "default": "active"}, "X", "active"),
         (INV, "unit_cost", {"path": "raw", "map": {"free": 0}}, "free", "0"),
@@ -163,6 +178,14 @@ def test_a_value_that_is_refused(cell: CellOf, entity: str, field: str, raw: Any
     assert answer.startswith(f"{field}: ")
     assert said in answer
     assert len(answer) < 200
+
+
+@pytest.mark.parametrize("raw", ["soon", True, [], 10**40, D("1E+999999"), D("-1E+15"), D("NaN")], ids=str)
+def test_what_counts_no_time_since_1970_is_refused(cell: CellOf, raw: Any) -> None:
+    for field, entity in (("order_date", PO), ("source_updated_at", INV)):
+        answer = cell(entity, field, {"path": "raw", "format": "unix"}, raw)
+        assert answer is not None
+        assert "expected a" in answer
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def rules(draw: st.DrawFn, spec: FieldSpec) -> Any:
         "default": st.sampled_from(values),
         "required": st.booleans(),
         "type": st.sampled_from(["string", "number", "integer", "boolean", "date", "datetime"]),
-        "format": st.sampled_from(["%d.%m.%Y", "%Y-%m-%d"]),
+        "format": st.sampled_from(["%d.%m.%Y", "YYYY-MM-DD", "unix"]),
         "map": st.dictionaries(st.sampled_from(["A", "x", "7", "true", ""]), st.sampled_from(values), max_size=2),
     }
     return {"path": path, **draw(st.fixed_dictionaries({}, optional=optional))}

@@ -177,6 +177,8 @@ def test_a_rule_for_the_change_time_wins_and_lends_its_format(apply: Apply) -> N
         ({"fields": {"status": {"path": "a", "map": {"X": "gone"}}}}, "field status: map: expected one of active"),
         ({"fields": {"source_updated_at": {"path": "a", "format": "%Q"}}}, "field source_updated_at: '%Q'"),
         ({"fields": {"source_updated_at": {"path": "a", "format": "%d %d"}}}, "field source_updated_at: '%d %d'"),
+        ({"fields": {"source_updated_at": {"path": "a", "format": "1,234.5"}}}, "'1,234.5' is no date format"),
+        ({"fields": {"source_updated_at": {"path": "a", "format": "week"}}}, "'week' is no date format"),
         ({"id_path": "a["}, "id_path: expression"),
         ({"updated_at_path": "max(a"}, "updated_at_path: expression"),
         ({"filter": "qty 0"}, "filter: expression"),
