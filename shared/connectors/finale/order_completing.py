@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from shared.connectors.finale.account import Account
 from shared.connectors.finale.columns import ColumnTable
-from shared.connectors.finale.numbers import Number, number
+from shared.connectors.finale.numbers import Number, minus, number, plus, times
 from shared.connectors.finale.orders_state import Receipts
 from shared.contracts.messages import RawRecord
 from shared.errors import DataError
@@ -73,7 +73,7 @@ async def receipts_of(shipments: ColumnTable, chosen: set[str] | None = None) ->
             product = item.get("productUrl")
             if isinstance(product, str):
                 quantity = number(item.get("quantity"), f"quantity in {place}") or 0
-                quantities[product] = quantities.get(product, 0) + quantity
+                quantities[product] = plus(quantities.get(product, 0), quantity)
         if isinstance(row.get("receiveDate"), str):
             last[url] = max(last.get(url, ""), row["receiveDate"])
     return {
@@ -100,14 +100,14 @@ def _received(lines: Iterable[RawRecord], receipts: Receipts, url: str) -> tuple
         quantity = number(line.get("quantity"), f"quantity of a line of {url}")
         price = number(line.get("unitPrice"), f"unitPrice of a line of {url}")
         if quantity is not None and price is not None:
-            line["lineTotal"] = quantity * price
+            line["lineTotal"] = times(quantity, price)
         product = line.get("productUrl")
         if product is None:
             everything = everything and not quantity
             continue
         available = left.get(product, 0)
         taken = available if last[product] == at else min(available, max(quantity or 0, 0))
-        left[product] = available - taken
+        left[product] = minus(available, taken)
         line["quantityReceived"] = taken
         everything = everything and taken >= (quantity or 0)
     return found, "none" if not some else "all" if everything else "some"

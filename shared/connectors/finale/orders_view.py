@@ -12,7 +12,7 @@ from typing import Any
 from shared.connector_sdk.json_body import parse_json
 from shared.connector_sdk.protocol import BadRecord, Page
 from shared.connectors.finale.account import ERROR_KEYS, Account
-from shared.connectors.finale.numbers import Number, formatted_number, is_blank
+from shared.connectors.finale.numbers import Number, formatted_number, is_blank, minus, plus
 from shared.connectors.finale.order_completing import OrderCompleter
 from shared.connectors.finale.orders_state import OrdersState, Receipts
 from shared.contracts.messages import RawRecord, encode_json
@@ -99,7 +99,7 @@ class OrderView:
             "orderItemList": lines,
             "orderItemListTotal": subtotal,
             # not told apart here: freight, tax and discounts
-            "orderAdjustmentList": None if total is None or subtotal is None else [{"amount": total - subtotal}],
+            "orderAdjustmentList": None if total is None or subtotal is None else [{"amount": minus(total, subtotal)}],
             "vendorUrl": _text(_object(node.get("supplier")).get("partyUrl")),
         }
         told = {name: value for name, value in order.items() if value is not None}
@@ -154,7 +154,7 @@ def _lines(node: RawRecord, url: str) -> tuple[list[RawRecord], Receipts]:
         if product_url is not None:
             line |= {"productUrl": product_url, "productId": product.get("productId")}
             arrived = formatted_number(item.get("productUnitsReceived"), f"productUnitsReceived of a line of {url}")
-            received[product_url] = received.get(product_url, 0) + (arrived or 0)
+            received[product_url] = plus(received.get(product_url, 0), arrived or 0)
         lines.append(line)
     return lines, Receipts({key: str(value) for key, value in received.items() if value}, _last_receipt(node, url))
 

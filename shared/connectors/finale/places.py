@@ -5,7 +5,7 @@ from http import HTTPStatus
 from urllib.parse import unquote
 
 from shared.connectors.finale.account import Account
-from shared.connectors.finale.numbers import Number
+from shared.connectors.finale.numbers import Number, plus
 from shared.contracts.messages import RawRecord
 from shared.errors import DataError, HeadraceError
 
@@ -31,8 +31,8 @@ class Places:
         for facility, quantity in on_hand.items():
             if facility:
                 place = self._place(facility)
-                sums[place] = sums.get(place, 0) + quantity
-                held[place[0]] = held.get(place[0], 0) + quantity
+                sums[place] = plus(sums.get(place, 0), quantity)
+                held[place[0]] = plus(held.get(place[0], 0), quantity)
         listed = [_entry(*place, quantity) for place, quantity in sorted(sums.items()) if quantity]
         names = sorted(name for name, quantity in held.items() if quantity > 0)
         fields: RawRecord = {"stockLocations": listed[:MOST_LISTED], "stockLocationNames": names[:MOST_LISTED]}

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from shared.connector_sdk.protocol import BadRecord
 from shared.connectors.finale.account import Account
-from shared.connectors.finale.numbers import Number, formatted_number, is_blank, number
+from shared.connectors.finale.numbers import formatted_number, is_blank, minus, number, summed, times
 from shared.connectors.finale.order_completing import OrderCompleter, receipts_of
 from shared.connectors.finale.orders_state import Receipts
 from shared.connectors.finale.report_columns import ITEM, ORDER, PRICE, QUANTITY
@@ -154,10 +154,8 @@ def _prove(order: RawRecord, lines: list[RawRecord]) -> None:
     total = number(order.get("orderItemListTotal"), "orderItemListTotal")
     if total is None:
         return
-    made: Number = 0
-    for line in lines:
-        made += line.get("quantity", 0) * line.get("unitPrice", 0)
-    if abs(Decimal(made) - Decimal(total)) > _ROUNDED * max(1, len(lines)):
+    made = summed(times(line.get("quantity", 0), line.get("unitPrice", 0)) for line in lines)
+    if abs(Decimal(minus(made, total))) > _ROUNDED * max(1, len(lines)):
         raise DataError(
             f"lines make {made} where Finale's total is {total}: it leaves lines out, or shows rounded prices "
             "(format=jsonObject does not)"

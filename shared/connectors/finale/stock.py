@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from shared.connectors.finale.account import Account
-from shared.connectors.finale.numbers import Number, number
+from shared.connectors.finale.numbers import Number, formatted_number, plus, summed
 from shared.connectors.finale.places import Places, read_places
 from shared.contracts.messages import RawRecord
 from shared.errors import DataError
@@ -36,7 +36,7 @@ class Stock:
         """The raw fields that tell of the stock of this product address. A product that no row names has none: the
         collection was read to its end."""
         sums = self._by_product.get(product) or _Sums()
-        quantities = (sum(sums.on_hand.values()), sums.on_order, sums.reserved)
+        quantities = (summed(sums.on_hand.values()), sums.on_order, sums.reserved)
         found: RawRecord = dict(zip(_QUANTITIES, quantities, strict=True))
         return found if self._places is None else found | self._places.fields(sums.on_hand)
 
@@ -54,11 +54,11 @@ async def read_stock(account: Account) -> Stock:
             if sums is None:
                 sums = found[product] = _Sums()
             on_hand, on_order, reserved = _told_by(row, product)
-            sums.on_order += on_order
-            sums.reserved += reserved
+            sums.on_order = plus(sums.on_order, on_order)
+            sums.reserved = plus(sums.reserved, reserved)
             if on_hand:
                 facility = _facility_of(row, met)
-                sums.on_hand[facility] = sums.on_hand.get(facility, 0) + on_hand
+                sums.on_hand[facility] = plus(sums.on_hand.get(facility, 0), on_hand)
     # Facilities after the stock: one that was made meanwhile is known by then.
     return Stock(found, await read_places(account, met))
 
@@ -78,7 +78,9 @@ def _told_by(row: RawRecord, product: str) -> tuple[Number, Number, Number]:
 
     Raises DataError where the quantity that counts may be the one that is missing: absent is not 0.
     """
-    on_hand, on_order, reserved = (number(row.get(name), f"inventoryitem: {name} of {product}") for name in _QUANTITIES)
+    on_hand, on_order, reserved = (
+        formatted_number(row.get(name), f"inventoryitem: {name} of {product}") for name in _QUANTITIES
+    )
     if row.get("orderUrl") is None:
         if on_hand is None and not on_order and not reserved:
             raise _missing(product, "quantityOnHand")
