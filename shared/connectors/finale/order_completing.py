@@ -13,6 +13,10 @@ from shared.contracts.messages import RawRecord
 from shared.errors import DataError
 
 
+class LinesLeftOutError(DataError):
+    """An order came without its lines. Finale drops fields of all records at once, so it is hardly this order alone."""
+
+
 class OrderCompleter:
     """Completes the orders of one account."""
 
@@ -35,11 +39,14 @@ class OrderCompleter:
         return self._party_root + quote(party, safe="")
 
     def complete(self, order: RawRecord, receipts: Receipts, parties: Mapping[str, str]) -> RawRecord:
-        """The order with vendorUrl, receiptState, lastReceiptDate, and each line's quantityReceived and lineTotal."""
+        """The order with vendorUrl, receiptState, lastReceiptDate, and each line's quantityReceived and lineTotal.
+
+        Raises LinesLeftOutError, and DataError for what is wrong with this order alone.
+        """
         url = order["orderUrl"]
         total = number(order.get("orderItemListTotal"), f"orderItemListTotal of {url}")
         if "orderItemList" not in order and total:
-            raise DataError(
+            raise LinesLeftOutError(
                 f"{url} has a total and no orderItemList", hint="Finale left out the lines; sync again later."
             )
         lines, state = _received(objects(order.get("orderItemList"), url), receipts, url)

@@ -5,6 +5,7 @@ their own addresses, because the collection has headers only). The cursor carrie
 budget goes on where it was.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -12,7 +13,7 @@ from shared.connector_sdk.protocol import BadRecord, Page, WholeReadNeededError
 from shared.connectors.finale.account import Account, BeyondCapError
 from shared.connectors.finale.columns import ColumnTable
 from shared.connectors.finale.filters import OVERLAP, filter_param, local_text, next_window, window_end
-from shared.connectors.finale.order_completing import OrderCompleter, is_purchase, receipts_of
+from shared.connectors.finale.order_completing import LinesLeftOutError, OrderCompleter, is_purchase, receipts_of
 from shared.connectors.finale.orders_state import Due, OrdersState, Place, Receipts
 from shared.contracts.messages import RawRecord, encode_json
 from shared.errors import DataError
@@ -73,15 +74,16 @@ class OrderReader:
             receipts = await receipts_of(shipments, set(chosen))
             parties = await self._completer.unusual_parties()
             records: list[RawRecord] = []
+            rejects: list[BadRecord] = []
             if whole:
                 numbers = {headers[url] for url in chosen if url in headers}
                 async for row in orders.rows(wanted=numbers.__contains__):
-                    arrived = receipts.get(row["orderUrl"], Receipts())
-                    records.append(self._completer.complete(row, arrived, parties))
+                    _sort_in(self._completed(row, receipts.get(row["orderUrl"], Receipts()), parties), records, rejects)
         # An order whose shipment alone changed is not in the window's answer.
         missing = [url for url in chosen if not whole or url not in headers]
         due = [Due(url, receipts.get(url, Receipts())) for url in missing]
-        return Page(records, OrdersState(due, then, parties).cursor(), len(encode_json(records)))
+        cursor = OrdersState(due, then, parties).cursor()
+        return Page(records, cursor, len(encode_json(records)), rejects=tuple(rejects))
 
     async def read(self, state: OrdersState) -> Page:
         """The next due orders, one call each."""
@@ -94,9 +96,25 @@ class OrderReader:
                 rejects.append(BadRecord(encode_json({"orderUrl": due.url}).decode(), reason, due.url))
             elif record.get("orderTypeId") == _PURCHASE[0]:  # a shipment may be of another kind of order
                 row = {name: value for name, value in record.items() if value is not None}
-                records.append(self._completer.complete(row, due.receipts, state.unusual_parties))
+                _sort_in(self._completed(row, due.receipts, state.unusual_parties), records, rejects)
         rest = OrdersState(state.due[READS_PER_PAGE:], state.then, state.unusual_parties)
         return Page(records, rest.cursor(), len(encode_json(records)), rejects=tuple(rejects))
+
+    def _completed(self, order: RawRecord, receipts: Receipts, parties: Mapping[str, str]) -> RawRecord | BadRecord:
+        """What is wrong with one order is no reason to leave all others as they were."""
+        try:
+            return self._completer.complete(order, receipts, parties)
+        except LinesLeftOutError:
+            raise
+        except DataError as error:
+            return BadRecord(encode_json(order).decode(), error.message, str(order["orderUrl"]))
+
+
+def _sort_in(found: RawRecord | BadRecord, records: list[RawRecord], rejects: list[BadRecord]) -> None:
+    if isinstance(found, BadRecord):
+        rejects.append(found)
+    else:
+        records.append(found)
 
 
 def _window(place: Place, upper: str | None) -> tuple[tuple[str, str], ...]:

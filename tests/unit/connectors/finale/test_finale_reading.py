@@ -226,6 +226,30 @@ async def test_an_order_whose_lines_were_left_out_is_no_order_without_lines() ->
         await pages({"order/": columns([one]), "order/1": one})
 
 
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"orderItemList": [None, *lines(1)]}, "a list of objects was due"),
+        ({"orderItemList": lines("abc")}, "quantity of a line of /acme/api/order/2 is no number"),
+        ({"orderItemListTotal": "much"}, "orderItemListTotal of /acme/api/order/2 is no number"),
+        ({"orderRoleList": [None]}, "a list of objects was due"),
+    ],
+)
+@pytest.mark.parametrize("whole", [True, False])
+async def test_what_is_wrong_with_one_order_is_that_orders_alone(
+    wrong: dict[str, Any], reason: str, *, whole: bool
+) -> None:
+    orders = [header(number, orderItemList=lines(1)) for number in (1, 2, 3)]
+    orders[1] |= wrong
+    heads = orders if whole else [header(number) for number in (1, 2, 3)]
+    found, _ = await pages({"order/": columns(heads)} | {f"order/{one['orderId']}": one for one in orders})
+    page = found[0 if whole else 1]
+    assert [record["orderId"] for record in page.records] == ["1", "3"]
+    (reject,) = page.rejects
+    assert reject.key == "/acme/api/order/2"
+    assert reason in reject.reason
+
+
 @pytest.mark.parametrize("address", ["https://evil.example/acme/api/order/1", "//evil.example/x", "/other/api/order/1"])
 async def test_an_address_that_leads_away_is_not_followed(address: str) -> None:
     one = header(1) | {"orderUrl": address}
