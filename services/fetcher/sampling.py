@@ -7,7 +7,7 @@ from services.fetcher.opening import SourceOpener
 from services.fetcher.probing import category_of
 from shared.connector_sdk.protocol import BadRecord, ReadRequest, Source
 from shared.contracts.ids import Entity
-from shared.contracts.messages import RawRecord, SampleReply, SampleRequested, decode, encode, encode_json
+from shared.contracts.messages import Cursor, RawRecord, SampleReply, SampleRequested, decode, encode, encode_json
 from shared.errors import HeadraceError, PlatformAwayError
 from shared.messaging.ports import Message
 from shared.storage import probes
@@ -15,6 +15,8 @@ from shared.storage.database import Database
 
 MAX_BYTES = 2_000_000
 """Of a sample as JSON: an answer is looked at by a person."""
+MOST_PAGES = 3
+"""A source that shows no record on these has none within a person's patience."""
 
 
 class SampleHandler:
@@ -53,7 +55,7 @@ class SampleHandler:
 async def _sample(source: Source, entity: Entity, size: int) -> list[RawRecord]:
     request = ReadRequest(entity, since=None)
     if source.shape(entity) == "pages":
-        return (await source.read_page(request, None)).records[:size]
+        return (await _first_records(source, request))[:size]
     found: list[RawRecord] = []
     async with AsyncExitStack() as kept:
         records = source.read_all(request)
@@ -65,6 +67,17 @@ async def _sample(source: Source, entity: Entity, size: int) -> list[RawRecord]:
             if len(found) == size:
                 break
     return found
+
+
+async def _first_records(source: Source, request: ReadRequest) -> list[RawRecord]:
+    """The first page's that has any: Finale's first one of orders tells only where they are."""
+    cursor: Cursor = None
+    for _ in range(MOST_PAGES):
+        page = await source.read_page(request, cursor)
+        cursor = page.next_cursor
+        if page.records or cursor is None:
+            return page.records
+    return []
 
 
 def _bounded(records: list[RawRecord]) -> list[RawRecord]:

@@ -54,7 +54,8 @@ async def _tried(deps: GatewayDeps, probe_id: UUID, asked: PreviewAsked, mapping
     items = [
         PreviewItem(raw=raw, **result.model_dump()) for raw, result in zip(sampled.records, mapped.results, strict=True)
     ]
-    return MappingPreview(ok=True, items=items)
+    message = "" if items else f"The source shows no {asked.entity} to try the mapping on."
+    return MappingPreview(ok=True, message=message, items=items)
 
 
 def _failed(reply: SampleReply | PreviewReply | NoReply, raw: list[JsonObject] | None = None) -> MappingPreview:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from finale_reports import CREDENTIALS, SETS, report_url
@@ -27,7 +27,7 @@ from shared.connector_sdk.spec import RateLimit
 from shared.connectors.finale.source import FinaleConnector, FinaleSource
 from shared.connectors.finale.spec import SPEC
 from shared.contracts.ids import ENTITIES, Entity, SourceId
-from shared.contracts.messages import ProbeReply, ProbeRequested, decode, encode
+from shared.contracts.messages import ProbeReply, ProbeRequested, SampleReply, SampleRequested, decode, encode
 from shared.coordination.gate import SlotGate
 from shared.coordination.limiter import RedisRateLimiter
 from shared.coordination.redis import RedisServer
@@ -182,11 +182,29 @@ async def no_history(_scope: str) -> list[tuple[float, int]]:
     return []
 
 
-async def answer_of(pipeline: Pipeline, source: SourceId, config: dict[str, Any]) -> ProbeReply:
-    """As the gateway asks for it."""
+async def test_a_sample_of_orders_has_orders_though_the_first_page_only_tells_where_they_are(
+    pipeline: Pipeline,
+) -> None:
+    state = FinaleState(filling(SMALL))
+    async with running(build_app(state)) as url:
+        source = await pipeline.add_source(by_rest(url), CREDENTIALS, source_type="finale_inventory")
+        asked = SampleRequested(probe_id=await row_of(pipeline, source, by_rest(url)), entity="purchase_orders", size=3)
+        answer = await pipeline.bus.request("probe", Message(SampleRequested.KIND, encode(asked)), timeout=30)
+    reply = decode(SampleReply, answer.body)
+    assert reply.ok, reply
+    assert [bool(record["orderItemList"]) for record in reply.records] == [True] * 3
+
+
+async def row_of(pipeline: Pipeline, source: SourceId, config: dict[str, Any]) -> UUID:
+    """What the gateway leaves for the fetcher."""
     probe_id = uuid4()
     async with pipeline.databases["gateway"].for_tenant(pipeline.user_id) as conn:
         await probes.insert_stored(conn, probe_id, pipeline.user_id, "finale_inventory", config, source)
-    request = ProbeRequested(probe_id=probe_id, source_id=source)
+    return probe_id
+
+
+async def answer_of(pipeline: Pipeline, source: SourceId, config: dict[str, Any]) -> ProbeReply:
+    """As the gateway asks for it."""
+    request = ProbeRequested(probe_id=await row_of(pipeline, source, config), source_id=source)
     answer = await pipeline.bus.request("probe", Message(ProbeRequested.KIND, encode(request)), timeout=30)
     return decode(ProbeReply, answer.body)
