@@ -28,9 +28,10 @@ class Found:
     time: datetime | None
     bytes: int
 
-    def more(self, asked: int) -> bool:
-        """Whether others may follow: after a full page always, since what `total` counts is documented nowhere."""
-        return len(self.records) >= asked or (self.total is not None and self.total > len(self.records))
+    @property
+    def ids(self) -> list[str]:
+        """Raises DataError for a record without one: what follows it could not be asked for."""
+        return [record_id(record) for record in self.records]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class Company:
 
 
 def record_id(record: RawRecord) -> str:
-    """Raises DataError for a record without an id: what follows it could not be asked for."""
+    """Raises DataError for a record without an id."""
     found = record.get("Id")
     if not isinstance(found, str) or not found:
         raise DataError("QuickBooks sent a record without an Id", hint="Sync again; if it stays so, report it.")

@@ -18,13 +18,16 @@ class OnOrder:
 
     def __init__(self) -> None:
         self._quantities: defaultdict[str, Number] = defaultdict(int)
+        self._known: set[str] = set()
 
     def add(self, orders: Iterable[RawRecord]) -> None:
-        """Take the lines of open orders. Raises DataError for a quantity that is no number."""
+        """Take the lines of open orders, each order once. Raises DataError for a quantity that is no number."""
         with localcontext(prec=_PRECISION):
             for order in orders:
-                if order.get("POStatus") == "Closed":
+                known = str(order.get("Id"))
+                if order.get("POStatus") == "Closed" or known in self._known:
                     continue
+                self._known.add(known)
                 for line in order.get("Line") or ():
                     self._add_line(order, line)
 

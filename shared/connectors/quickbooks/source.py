@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from itertools import pairwise
 from typing import Any, Final
 
 from shared.connector_sdk.protocol import (
@@ -20,7 +19,8 @@ from shared.connectors.quickbooks.faults import QueryRefusedError
 from shared.connectors.quickbooks.mapping import ON_ORDER
 from shared.connectors.quickbooks.on_order import OnOrder
 from shared.connectors.quickbooks.spec import SPEC
-from shared.connectors.quickbooks.statement import PAGE, Table, select, select_ids
+from shared.connectors.quickbooks.statement import PAGE, START, Table, select, select_ids
+from shared.connectors.quickbooks.walk import Place
 from shared.contracts.ids import Entity
 from shared.contracts.messages import Cursor, RawRecord
 from shared.errors import DataError
@@ -37,7 +37,7 @@ _IDS = 50
 _GOODS = "Type IN ('Inventory', 'NonInventory')"
 _OPEN = "POStatus = 'Open'"
 _ALL, _CHANGED = "all:", "changed:"
-"""How a cursor begins: a walk through all records, or through those that changed; behind it the last id read."""
+"""How a cursor begins: a walk through all records, or through those that changed; behind it the place in it."""
 
 
 class QuickBooksSource:
@@ -62,15 +62,15 @@ class QuickBooksSource:
         if cursor is not None:
             kind = _CHANGED if str(cursor).startswith(_CHANGED) else _ALL
             since = request.since if kind == _CHANGED else None
-            return await self._walk(request.entity, str(cursor).removeprefix(kind), since)
+            return await self._walk(request.entity, Place.parse(str(cursor).removeprefix(kind)), since)
         if request.since is None:
-            return await self._walk(request.entity, None, None)
+            return await self._walk(request.entity, START, None)
         match request.entity:
             case "inventory":
                 return await self._changed_items(request.since)
             case "vendors":
                 found = await self._company.changes(("Vendor",), request.since)
-                return await self._walk("vendors", None, request.since) if found is None else await self._vendors(found)
+                return await self._vendors(found, request.since)
             case "purchase_orders":
                 return await self._changed_orders(request.since)
 
@@ -78,13 +78,14 @@ class QuickBooksSource:
         raise AssertionError(f"quickbooks reads {request.entity} in pages")
 
     async def check(self, entity: Entity) -> int:
-        return len((await self._ask(TABLES[entity], size=_SAMPLE)).records)
+        found, _ = await self._ask(TABLES[entity], size=_SAMPLE)
+        return len(found.records)
 
     async def _read_ids(self, entity: Entity, ids: tuple[str, ...], at: int) -> Page:
         """One query's worth of ids, from the place `at` on. What is not found is no more: inactive records are."""
         wanted = ids[at : at + _IDS]
         found = await self._company.query(TABLES[entity], select_ids(TABLES[entity], wanted))
-        known = {record_id(record) for record in found.records}
+        known = set(found.ids)
         if not known <= set(wanted):
             raise DataError("QuickBooks sent records that were not asked for", hint="Sync again; report it.")
         if entity == "inventory":
@@ -102,7 +103,7 @@ class QuickBooksSource:
         """A change of any order may change what is due of items that it names no more, so all are read again then."""
         found = await self._company.changes(("Item", "PurchaseOrder"), since)
         if found is None or found.touches("PurchaseOrder"):
-            return await self._walk("inventory", None, None)
+            return await self._walk("inventory", START, None)
         records = found.records["Item"]
         await self._add_on_order(records)
         return _page_of(found, records)
@@ -114,56 +115,60 @@ class QuickBooksSource:
             raise WholeReadNeededError
         return _page_of(found, found.records["PurchaseOrder"], found.deleted["PurchaseOrder"])
 
-    async def _vendors(self, found: Changes) -> Page:
+    async def _vendors(self, found: Changes | None, since: datetime) -> Page:
+        if found is None:
+            return await self._walk("vendors", START, since)
         records = found.records["Vendor"]
         await self._add_terms(records)
         return _page_of(found, records)
 
-    async def _walk(self, entity: Entity, after: str | None, since: datetime | None) -> Page:
-        """One page by id: of all records, or of those that changed from `since` on."""
-        found = await self._ask(TABLES[entity], after=after, since=since)
+    async def _walk(self, entity: Entity, place: Place, since: datetime | None) -> Page:
+        """One page: of all records, or of those that changed from `since` on."""
+        found, following = await self._ask(TABLES[entity], place=place, since=since)
         if entity == "inventory":
             await self._add_on_order(found.records)
         elif entity == "vendors":
             await self._add_terms(found.records)
-        more = bool(found.records) and found.more(PAGE)
         kind = _ALL if since is None else _CHANGED
         return Page(
             records=found.records,
-            next_cursor=kind + record_id(found.records[-1]) if more else None,
+            next_cursor=None if following is None else f"{kind}{following}",
             bytes=found.bytes,
-            total=found.total if after is None else None,
-            changed_until=found.time if after is None else None,
+            total=found.total if place == START else None,
+            changed_until=found.time if place == START else None,
         )
 
     async def _ask(
-        self, table: Table, *, after: str | None = None, since: datetime | None = None, only: str = "", size: int = PAGE
-    ) -> Found:
-        """One page. A condition that the vendor cannot filter by is left out: the mapping and the sums sort it out."""
+        self, table: Table, *, place: Place = START, since: datetime | None = None, only: str = "", size: int = PAGE
+    ) -> tuple[Found, Place | None]:
+        """One page, and where the next one begins."""
+        found = await self._page(table, place, since, only, size)
+        if not place.precedes(found.ids):
+            place = Place(place.read)
+            found = await self._page(table, place, since, only, size)
+        return found, place.next(found.ids, found.total, size)
+
+    async def _page(self, table: Table, place: Place, since: datetime | None, only: str, size: int) -> Found:
+        """A condition that the vendor cannot filter by is left out: the mapping and the sums sort it out."""
         wish = _GOODS if table == "Item" else only
         try:
-            found = await self._company.query(
-                table, select(table, after=after, since=since, also=(wish,) if wish else (), size=size)
+            return await self._company.query(
+                table, select(table, place=place, since=since, also=(wish,) if wish else (), size=size)
             )
         except QueryRefusedError:
             if not wish:
                 raise
-            found = await self._company.query(table, select(table, after=after, since=since, size=size))
-        _check_order(found.records, after)
-        return found
+        return await self._company.query(table, select(table, place=place, since=since, size=size))
 
     async def _add_on_order(self, items: list[RawRecord]) -> None:
         """Give each item what open orders still bring; a side read, whose orders are summed page by page."""
         if not items:
             return
         due = OnOrder()
-        after: str | None = None
-        while True:
-            found = await self._ask("PurchaseOrder", after=after, only=_OPEN)
+        place: Place | None = START
+        while place is not None:
+            found, place = await self._ask("PurchaseOrder", place=place, only=_OPEN)
             due.add(found.records)
-            if not found.records or not found.more(PAGE):
-                break
-            after = record_id(found.records[-1])
         for item in items:
             item[ON_ORDER] = due.of(record_id(item))
 
@@ -185,19 +190,6 @@ class QuickBooksSource:
 def _page_of(found: Changes, records: list[RawRecord], deletions: tuple[str, ...] = ()) -> Page:
     """All of a change data capture; it has no second page."""
     return Page(records=records, next_cursor=None, bytes=found.bytes, deletions=deletions, changed_until=found.time)
-
-
-def _check_order(records: list[RawRecord], after: str | None) -> None:
-    """Raises DataError unless the ids go up: if they did not, walking on from the last would leave records out."""
-    ids = [record_id(record) for record in records]
-    chain = ids if after is None else [after, *ids]
-    numeric = [int(one) for one in chain] if all(one.isascii() and one.isdecimal() for one in chain) else None
-    if not _rising(numeric or []) or (numeric is None and not _rising(chain)):
-        raise DataError("QuickBooks' records do not come in the order of their ids", hint="Sync again; report it.")
-
-
-def _rising(values: list[Any]) -> bool:
-    return all(earlier < later for earlier, later in pairwise(values))
 
 
 class QuickBooksConnector:

@@ -4,32 +4,40 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal
 
+from shared.connectors.quickbooks.walk import Place
+
 Table = Literal["Item", "Vendor", "PurchaseOrder", "Term"]
 
 PAGE: Final = 1_000
 """The most records of one answer; a larger number is cut to it in silence."""
 
+START: Final = Place()
 _LISTS: Final = frozenset({"Item", "Vendor", "Term"})
 """Entities whose inactive records are hidden unless they are asked for."""
 
 
 def select(
-    table: Table, *, after: str | None = None, since: datetime | None = None, also: Sequence[str] = (), size: int = PAGE
+    table: Table,
+    *,
+    place: Place = START,
+    since: datetime | None = None,
+    also: Sequence[str] = (),
+    size: int = PAGE,
 ) -> str:
-    """Records in the order of their ids, from the one behind `after` on.
+    """Records in the order of their ids, from `place` on.
 
-    Ids never change and STARTPOSITION stays 1, so nothing that is edited meanwhile shifts a page: no record is skipped,
-    none comes twice. (Ordered by a field that changes, or by position, both happen.)
+    Behind an id: ids never change and STARTPOSITION stays 1, so nothing that is edited meanwhile shifts a page: no
+    record is skipped, none comes twice. (Ordered by a field that changes, or by position, both happen.)
     """
     conditions = ["Active IN (true, false)"] if table in _LISTS else []
     if since is not None:
         conditions.append(f"MetaData.LastUpdatedTime >= {_quoted(moment(since))}")
     conditions += also
-    if after is not None:
-        conditions.append(f"Id > {_quoted(after)}")
+    if place.after is not None:
+        conditions.append(f"Id > {_quoted(place.after)}")
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     # no SQL: the vendor's language, all values quoted
-    return f"SELECT * FROM {table}{where} ORDERBY Id STARTPOSITION 1 MAXRESULTS {size}"  # noqa: S608
+    return f"SELECT * FROM {table}{where} ORDERBY Id STARTPOSITION {place.position} MAXRESULTS {size}"  # noqa: S608
 
 
 def select_ids(table: Table, ids: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from shared.connectors.quickbooks.mapping import entity_mapping
 from shared.connectors.quickbooks.on_order import OnOrder
 from shared.connectors.quickbooks.spec import SPEC
 from shared.connectors.quickbooks.statement import moment, select
+from shared.connectors.quickbooks.walk import Place
 from shared.contracts.ids import Entity
 from shared.contracts.records import FIELDS, LINE_FIELDS
 from shared.errors import AuthenticationError, DataError, RateLimitedError, UnavailableError
@@ -36,7 +37,7 @@ def mapped(entity: Entity, record: dict[str, Any]) -> dict[str, Any]:
 def test_a_statement_walks_by_id_and_asks_for_inactive_records_too() -> None:
     assert select("PurchaseOrder") == "SELECT * FROM PurchaseOrder ORDERBY Id STARTPOSITION 1 MAXRESULTS 1000"
     since = datetime(2026, 5, 1, 2, 0, 0, 999_999, tzinfo=timezone(timedelta(hours=2)))
-    assert select("Vendor", after="7", since=since, size=5) == (
+    assert select("Vendor", place=Place(1, "7"), since=since, size=5) == (
         "SELECT * FROM Vendor WHERE Active IN (true, false) "
         "AND MetaData.LastUpdatedTime >= '2026-05-01T00:00:00+00:00' AND Id > '7' "
         "ORDERBY Id STARTPOSITION 1 MAXRESULTS 5"
@@ -44,7 +45,7 @@ def test_a_statement_walks_by_id_and_asks_for_inactive_records_too() -> None:
 
 
 def test_a_quote_in_an_id_ends_no_text() -> None:
-    assert r"Id > 'a\'b\\'" in select("Item", after="a'b\\")
+    assert r"Id > 'a\'b\\'" in select("Item", place=Place(1, "a'b\\"))
 
 
 def test_a_time_is_cut_to_the_second_before_it() -> None:
@@ -97,8 +98,8 @@ def test_an_odd_trace_id_is_not_shown() -> None:
     assert "script" not in error.message
 
 
-def order(*lines: dict[str, Any], status: str = "Open") -> dict[str, Any]:
-    return {"Id": "9", "POStatus": status, "Line": list(lines)}
+def order(*lines: dict[str, Any], status: str = "Open", number: str = "9") -> dict[str, Any]:
+    return {"Id": number, "POStatus": status, "Line": list(lines)}
 
 
 def line(item: str, quantity: Any, received: Any = None) -> dict[str, Any]:
@@ -109,8 +110,9 @@ def line(item: str, quantity: Any, received: Any = None) -> dict[str, Any]:
 def test_what_is_due_is_summed_exactly_over_open_orders() -> None:
     due = OnOrder()
     due.add([order(line("1", 10, 4), line("2", Decimal("0.1")), line("1", Decimal("1E-31")))])
-    due.add([order(line("2", Decimal("0.2"))), order(line("1", 99), status="Closed")])
-    due.add([order({"AccountBasedExpenseLineDetail": {}}, {"ItemBasedExpenseLineDetail": {}}), {"Id": "3"}])
+    due.add([order(line("2", Decimal("0.2")), number="10"), order(line("1", 99), status="Closed", number="11")])
+    texts = order({"AccountBasedExpenseLineDetail": {}}, {"ItemBasedExpenseLineDetail": {}}, number="12")
+    due.add([texts, {"Id": "3"}, order(line("2", Decimal("0.2")), number="10")])  # that page overlaps the one before
     assert due.of("1") == Decimal("6.0000000000000000000000000000001")
     assert due.of("2") == Decimal("0.3")
     assert due.of("3") == 0

@@ -60,26 +60,56 @@ async def read_ids(client: Answers, ids: tuple[str, ...], cursor: int | None = N
 
 async def test_a_page_that_was_cut_by_the_vendor_is_not_the_last() -> None:
     page = await read(Answers(found("Vendor", "1", "2", total=5)), "vendors")
-    assert page.next_cursor == "all:2"
+    assert page.next_cursor == "all:2:2"
     assert page.changed_until == datetime(2026, 5, 20, 17, 3, 11, 42_000, UTC)
-    assert (await read(Answers(found("Vendor", "3", total=1)), "vendors", "all:2")).next_cursor is None
+    assert (await read(Answers(found("Vendor", "3", total=1)), "vendors", "all:2:2")).next_cursor is None
 
 
 async def test_a_full_page_is_never_the_last_whatever_its_total_counts() -> None:
     full = [str(number) for number in range(1, 1_001)]
-    assert (await read(Answers(found("Vendor", *full, total=1_000)), "vendors")).next_cursor == "all:1000"
-    assert (await read(Answers(found("Vendor")), "vendors", "all:1000")).next_cursor is None
+    assert (await read(Answers(found("Vendor", *full, total=1_000)), "vendors")).next_cursor == "all:1000:1000"
+    assert (await read(Answers(found("Vendor")), "vendors", "all:1000:1000")).next_cursor is None
 
 
-@pytest.mark.parametrize("ids", [("2", "1"), ("1", "1"), ("10", "9")])
-async def test_ids_that_do_not_rise_are_refused(ids: tuple[str, ...]) -> None:
-    with pytest.raises(DataError, match="order of their ids"):
-        await read(Answers(found("PurchaseOrder", *ids)), "purchase_orders")
+FULL = [str(number) for number in range(1, 1_001)]
 
 
-async def test_the_same_page_again_is_refused() -> None:
-    with pytest.raises(DataError, match="order of their ids"):
-        await read(Answers(found("Vendor", "1", "2")), "vendors", "all:2")
+@pytest.mark.parametrize(("ids", "last"), [(FULL, "1000"), (sorted(FULL), "999"), (FULL[::-1], "")])
+async def test_ids_lead_on_as_numbers_or_as_letters_else_the_position_does(ids: list[str], last: str) -> None:
+    client = Answers(found("Vendor", *ids), found("Vendor"))
+    first = await read(client, "vendors")
+    assert first.next_cursor == f"all:1000:{last}"
+    await read(client, "vendors", str(first.next_cursor))
+    assert (f"Id > '{last}'" if last else "STARTPOSITION 901 ") in client.asked[1]
+    assert ("STARTPOSITION 901 " in client.asked[1]) == ("Id >" not in client.asked[1])
+
+
+@pytest.mark.parametrize("ids", [("2", "1"), ("10", "9"), ("1", "10", "2")])
+async def test_the_order_of_what_is_all_does_not_matter(ids: tuple[str, ...]) -> None:
+    page = await read(Answers(found("PurchaseOrder", *ids)), "purchase_orders")
+    assert (len(page.records), page.next_cursor) == (len(ids), None)
+
+
+@pytest.mark.parametrize("again", [FULL, ["999", "1001"]])
+async def test_where_an_id_leads_back_the_page_is_read_by_position(again: list[str]) -> None:
+    """The vendor leaves `Id >` out, or sorts in one way and compares in another."""
+    rest = [str(number) for number in range(901, 1_003)]
+    client = Answers(found("Vendor", *again), found("Vendor", *rest))
+    page = await read(client, "vendors", "all:1000:1000")
+    assert ([record["Id"] for record in page.records], page.next_cursor) == (rest, None)
+    assert ["Id > '1000'" in one for one in client.asked] == [True, False]
+    assert "STARTPOSITION 901 MAXRESULTS 1000" in client.asked[1]
+
+
+async def test_pages_by_position_go_on_so_and_must_get_on() -> None:
+    page = await read(Answers(found("Vendor", *FULL)), "vendors", "all:2000:")
+    assert page.next_cursor == "all:2900:"
+    cut = await read(Answers(found("Vendor", *FULL[:150], total=2_100)), "vendors", "all:2000:")
+    assert cut.next_cursor == "all:2050:"
+    last = await read(Answers(found("Vendor", *FULL[:150], total=2_050)), "vendors", "all:2000:")
+    assert last.next_cursor is None
+    with pytest.raises(DataError, match="again and again"):
+        await read(Answers(found("Vendor", *FULL[:100], total=9_999)), "vendors", "all:2000:")
 
 
 @pytest.mark.parametrize(
