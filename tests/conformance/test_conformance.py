@@ -12,7 +12,7 @@ SILENT = {
     "csv_api": {"resume_anywhere", "stable_paging", "loop_caught", "incremental_read"},
     "finale_inventory": {"loop_caught", "spool_streams"},
     "json_api": {"spool_streams"},
-    "quickbooks": {"loop_caught", "rate_limit_told", "spool_streams"},
+    "quickbooks": {"loop_caught", "spool_streams"},
 }
 """Rules that have nothing to say of a connector. An exemption that comes or goes is a change to be seen in review."""
 
