@@ -21,6 +21,7 @@ from services.scheduler.settings import SchedulerSettings
 from services.transformer import app as transformer
 from services.writer import app as writer
 from shared.config import load
+from shared.coordination.redis import RedisServer
 from shared.messaging.memory import MemoryBus
 from shared.messaging.ports import Bus
 from shared.observability.logging import get_logger
@@ -146,4 +147,5 @@ class _Builder:
         return [build(resources) for _ in range(count)]
 
     def _opening(self, role: str | None, *, redis: bool = False) -> AbstractAsyncContextManager[Resources]:
-        return open_resources(self._platform, self._process, role=role, redis=redis, bus=self._bus)
+        client = RedisServer.at if redis else None
+        return open_resources(self._platform, self._process, role=role, redis=client, bus=self._bus)

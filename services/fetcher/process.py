@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from services.fetcher.app import ROLE, build
 from services.fetcher.settings import FetcherSettings
 from shared.config import load
+from shared.coordination.redis import RedisServer
 from shared.runtime.main import Process, run
 from shared.runtime.resources import PlatformSettings, open_resources
 from shared.runtime.service import Service
@@ -15,7 +16,7 @@ from shared.runtime.service import Service
 async def start(process: Process) -> AsyncIterator[Sequence[Service]]:
     """Settings from the environment, servers, service."""
     settings = load(FetcherSettings)
-    async with open_resources(load(PlatformSettings), process, role=ROLE, redis=True) as resources:
+    async with open_resources(load(PlatformSettings), process, role=ROLE, redis=RedisServer.at) as resources:
         yield [build(settings, resources)]
 
 

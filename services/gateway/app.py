@@ -5,7 +5,6 @@ from services.gateway.deps import GatewayDeps
 from services.gateway.http_app import build_app
 from services.gateway.identity import TokenVerifier
 from services.gateway.jwts import EitherTokenVerifier, JwksTokenVerifier, SecretTokenVerifier
-from services.gateway.key_set import KeySetFetcher
 from services.gateway.service import GatewayService, listen
 from services.gateway.settings import GatewaySettings
 from shared.connector_sdk.registry import discover_specs
@@ -73,6 +72,8 @@ def _by_secret(settings: GatewaySettings, resources: Resources) -> TokenVerifier
 def _by_key(settings: GatewaySettings, resources: Resources) -> TokenVerifier | None:
     if settings.jwks_url is None:
         return None
+    from services.gateway.key_set import KeySetFetcher  # noqa: PLC0415 - its HTTP client is slow to import
+
     try:
         fetch = KeySetFetcher(settings.jwks_url, resources.clock)
     except ValueError as error:

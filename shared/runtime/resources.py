@@ -1,14 +1,14 @@
 """The servers a service works with, opened once and closed in order."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pydantic import Field, SecretStr
 
 from shared.clock import Clock
 from shared.config import SettingsModel
-from shared.coordination.redis import RedisServer
 from shared.errors import StartupError
 from shared.messaging.amqp import AmqpBus
 from shared.messaging.ports import Bus
@@ -18,6 +18,9 @@ from shared.observability.tracing import Tracing
 from shared.runtime.main import Process
 from shared.runtime.observed_bus import ObservedBus
 from shared.storage.database import Database, open_database
+
+if TYPE_CHECKING:  # who has business with Redis hands it in: its library is a fifth of what a writer would import
+    from shared.coordination.redis import RedisServer
 
 
 class PlatformSettings(SettingsModel):
@@ -47,7 +50,7 @@ class Resources:
 
     bus: Bus
     database: Database | None
-    redis: RedisServer | None
+    redis: "RedisServer | None"
     clock: Clock
     metrics: Metrics
     secrets: SecretRegistry
@@ -61,7 +64,7 @@ class Resources:
             raise StartupError("this service was started without a database")
         return self.database
 
-    def need_redis(self) -> RedisServer:
+    def need_redis(self) -> "RedisServer":
         """The Redis of a service that has one."""
         if self.redis is None:
             raise StartupError("this service was started without Redis")
@@ -70,9 +73,17 @@ class Resources:
 
 @asynccontextmanager
 async def open_resources(
-    settings: PlatformSettings, process: Process, *, role: str | None, redis: bool = False, bus: Bus | None = None
+    settings: PlatformSettings,
+    process: Process,
+    *,
+    role: str | None,
+    redis: "Callable[[str], AbstractAsyncContextManager[RedisServer]] | None" = None,
+    bus: Bus | None = None,
 ) -> AsyncIterator[Resources]:
-    """Open what a service needs: the bus (RabbitMQ unless one is passed in), a database in `role`, Redis."""
+    """Open what a service needs: the bus (RabbitMQ unless one is passed in), a database in `role`, Redis.
+
+    `redis`: `RedisServer.at`, of a service that has business with it.
+    """
     async with AsyncExitStack() as stack:
         transport: Bus
         if bus is None:
@@ -93,8 +104,8 @@ async def open_resources(
                 )
             )
         server = None
-        if redis:
-            server = await stack.enter_async_context(RedisServer.at(settings.require("redis_url")))
+        if redis is not None:
+            server = await stack.enter_async_context(redis(settings.require("redis_url")))
         yield Resources(
             ObservedBus(transport, process.metrics, process.clock, process.tracing),
             database,

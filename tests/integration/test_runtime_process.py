@@ -160,3 +160,12 @@ async def _get(port: int, path: str) -> str:
         writer.close()
         await writer.wait_closed()
     return answer
+
+
+async def test_services_load_no_client_that_they_have_no_business_with() -> None:
+    """Redis' library brings a telemetry SDK along: a fifth of a writer's start. The HTTP client is for key sets."""
+    services = "import services.gateway.process, services.transformer.process, services.writer.process, sys"
+    look = f"{services}; print(*sorted({{'aiohttp', 'redis'}} & sys.modules.keys()))"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", look, stdout=PIPE, stderr=PIPE, cwd=ROOT)
+    code, out, err = await end_of(process)
+    assert (code, out) == (0, "\n"), err
