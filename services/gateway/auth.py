@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from services.gateway.identity import Identity, TokenVerifier, UnauthenticatedError
 from services.gateway.problems import ProblemError, unavailable
 from services.gateway.scopes import allowed, needed_scope, refused
-from services.gateway.sessions import CSRF_HEADER, Sessions, is_forged
+from services.gateway.sessions import CSRF_HEADER, Session, Sessions, is_forged
 from shared.errors import PlatformAwayError
 
 PROTECTED = "/api/"
@@ -43,7 +43,7 @@ class Authentication:
         """None: nobody proved anything, and the path asks for it itself."""
         headers = Headers(scope=scope)
         if "authorization" not in headers:
-            session = self._sessions.of(headers.get("cookie"))
+            session = await self._session(headers)
             if session is not None:
                 if scope["method"] not in _SAFE and is_forged(session, headers.get(CSRF_HEADER)):
                     raise _forged()
@@ -55,12 +55,22 @@ class Authentication:
         except UnauthenticatedError as error:
             raise unauthenticated(str(error)) from None
         except PlatformAwayError:
-            raise unavailable("Nobody can be signed in right now.", "Nothing was done; try again soon.") from None
+            raise _cannot_tell() from None
         if identity.token_id is not None:
             needed = needed_scope(scope["method"], scope["path"])
             if not allowed(identity.scopes, needed):
                 raise refused(needed)
         return identity
+
+    async def _session(self, headers: Headers) -> Session | None:
+        try:
+            return await self._sessions.of(headers.get("cookie"))
+        except PlatformAwayError:
+            raise _cannot_tell() from None
+
+
+def _cannot_tell() -> ProblemError:
+    return unavailable("Nobody can be signed in right now.", "Nothing was done; try again soon.")
 
 
 def _bearer(headers: Headers) -> str:

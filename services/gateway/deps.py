@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from services.gateway.identity import TokenVerifier
 from services.gateway.run_watch import RunWatch
+from services.gateway.sessions import Sessions
 from shared.clock import Clock
 from shared.connector_sdk.spec import ConnectorSpec
 from shared.http.egress import EgressPolicy
@@ -37,6 +38,11 @@ class GatewayDeps:
     tracing: Tracing = field(default_factory=NoTracing)
     public_url: str = ""
     """As browsers see it; empty: plain http on loopback."""
+
+
+def sessions_of(deps: GatewayDeps) -> Sessions:
+    """The sessions of browsers."""
+    return Sessions(deps.webhook_box, deps.clock, deps.database)
 
 
 async def _deps(request: Request) -> GatewayDeps:

@@ -12,7 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from services.gateway import problems
 from services.gateway.auth import Authentication
 from services.gateway.coalescing import Coalescer
-from services.gateway.deps import GatewayDeps
+from services.gateway.deps import GatewayDeps, sessions_of
 from services.gateway.document import DocumentedApp
 from services.gateway.guards import BodyLimit, HeadRequests, SecurityHeaders
 from services.gateway.pacing import RequestPace
@@ -35,7 +35,6 @@ from services.gateway.routes import (
     webhooks,
 )
 from services.gateway.run_watch import RunWatch
-from services.gateway.sessions import Sessions
 from services.gateway.tracing import TracedRequests
 from services.gateway.webhook_intake import WebhookIntake
 from shared.observability.tracing import NoTracing
@@ -94,7 +93,7 @@ def build_app(deps: GatewayDeps) -> FastAPI:
     # The last added is the outermost.
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestPace, per_minute=deps.requests_per_minute, clock=deps.clock)
-    app.add_middleware(Authentication, verifier=deps.verifier, sessions=Sessions(deps.webhook_box, deps.clock))
+    app.add_middleware(Authentication, verifier=deps.verifier, sessions=sessions_of(deps))
     if deps.allowed_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -3,6 +3,7 @@
 import hmac
 import secrets
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -11,6 +12,8 @@ from services.gateway.sealed_cookies import CookieDocument, SealedCookie
 from shared.clock import Clock
 from shared.contracts.ids import UserId
 from shared.sealing.symmetric import SymmetricBox
+from shared.storage.database import Database
+from shared.storage.ended_sessions import end_session, has_ended
 
 CSRF_HEADER: Final = "x-csrf-token"
 MAX_SECONDS = 12 * 3600.0
@@ -35,11 +38,12 @@ class Session:
 
 
 class Sessions:
-    """Makes and opens them. Nothing is stored: the cookie is all there is, sealed under the gateway's own key."""
+    """Makes, opens and ends them. The cookie, sealed under the gateway's own key, is all there is of one."""
 
-    def __init__(self, box: SymmetricBox, clock: Clock) -> None:
+    def __init__(self, box: SymmetricBox, clock: Clock, database: Database) -> None:
         self._box = box
         self._clock = clock
+        self._database = database
 
     def begin(self, identity: Identity) -> tuple[str, Session]:
         """The cookie's text and the session; it ends with what proved the caller, in twelve hours at the latest."""
@@ -48,10 +52,20 @@ class Sessions:
         sealed = _Sealed(user_id=identity.user_id, is_admin=identity.is_admin, expires_at=expires_at, csrf=csrf)
         return COOKIE.seal(self._box, sealed), _session(sealed)
 
-    def of(self, cookie_header: str | None) -> Session | None:
-        """The session that a request's Cookie header carries; None when there is none that counts."""
+    async def of(self, cookie_header: str | None) -> Session | None:
+        """The session that a request's Cookie header carries; None when there is none that counts.
+
+        Raises PlatformAwayError when it cannot be told whether it was ended.
+        """
         sealed = COOKIE.open(self._box, cookie_header)
-        return None if sealed is None or sealed.expires_at <= self._clock.unix() else _session(sealed)
+        if sealed is None or sealed.expires_at <= self._clock.unix():
+            return None
+        return None if await has_ended(self._database, sealed.csrf) else _session(sealed)
+
+    async def end(self, session: Session) -> None:
+        """It counts no more, whoever kept its cookie."""
+        at = datetime.fromtimestamp(session.identity.expires_at, UTC)
+        await end_session(self._database, session.csrf, at)
 
 
 def is_forged(session: Session, shown: str | None) -> bool:

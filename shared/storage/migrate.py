@@ -13,6 +13,7 @@ OUR_TABLES = (
     "quarantined_records", "inventory", "vendors", "purchase_orders", "purchase_order_lines", "idempotency_keys",
     "api_tokens", "audit_log", "webhook_secrets", "webhook_deliveries", "webhook_events", "sign_in_codes",
     "sealing_keys", "oauth_grants", "oauth_states", "oauth_codes", "cache_purges", "read_meters",
+    "ended_sessions",
 )  # fmt: skip
 """What the migrations create, beside their own record: names that must be free."""
 _LOCK = 7_236_411_947

@@ -8,10 +8,9 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from services.gateway import browser_bond
 from services.gateway.auth import CurrentIdentity
 from services.gateway.consenting import Outcome, Returned, begin_consent, finish_consent
-from services.gateway.deps import Deps, GatewayDeps
+from services.gateway.deps import Deps, GatewayDeps, sessions_of
 from services.gateway.plain_page import page
 from services.gateway.problems import ProblemError
-from services.gateway.sessions import Sessions
 from shared.contracts.ids import SourceId
 from shared.errors import PlatformAwayError
 
@@ -27,7 +26,7 @@ async def start(source_id: SourceId, request: Request, identity: CurrentIdentity
     headers = request.headers
     session = None
     if "authorization" not in headers:
-        session = Sessions(deps.webhook_box, deps.clock).of(headers.get("cookie"))
+        session = await sessions_of(deps).of(headers.get("cookie"))
     if session is not None:
         cookie, bond = None, browser_bond.of_session(session)
     else:
@@ -57,9 +56,9 @@ async def callback(request: Request, deps: Deps) -> HTMLResponse:
         realm=query.get("realmId", ""),
         error=query.get("error", ""),
     )
-    session = Sessions(deps.webhook_box, deps.clock).of(cookies)
-    bonds = browser_bond.shown(deps.webhook_box, session, cookies)
     try:
+        session = await sessions_of(deps).of(cookies)
+        bonds = browser_bond.shown(deps.webhook_box, session, cookies)
         outcome = await finish_consent(deps, bonds, returned)
     except PlatformAwayError:
         away = "The database is away, so nothing was connected."

@@ -8,11 +8,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from services.gateway.asking import bus_ready
-from services.gateway.deps import Deps, GatewayDeps
+from services.gateway.deps import Deps, GatewayDeps, sessions_of
 from services.gateway.models import Readiness
 from services.gateway.plain_page import page
 from services.gateway.routes.session import MAX_CODE_CHARS, begin_session, identity_of_code
-from services.gateway.sessions import Sessions
 from shared.errors import PlatformAwayError
 
 router = APIRouter(include_in_schema=False)
@@ -48,7 +47,7 @@ async def front(request: Request, deps: Deps) -> Response:
     code = request.query_params.get("code")
     if code is not None:
         return await _signed_in(deps, code)
-    session = Sessions(deps.webhook_box, deps.clock).of(request.headers.get("cookie"))
+    session = await sessions_of(deps).of(request.headers.get("cookie"))
     who = "" if session is None else "<p>You are signed in in this browser.</p>"
     return page(
         "Headrace",

@@ -7,10 +7,10 @@ from pydantic import BaseModel, Field
 
 from services.gateway.api_tokens import FOREVER
 from services.gateway.auth import unauthenticated
-from services.gateway.deps import Deps, GatewayDeps
+from services.gateway.deps import Deps, GatewayDeps, sessions_of
 from services.gateway.identity import Identity
 from services.gateway.models import RequestModel
-from services.gateway.sessions import COOKIE, Session, Sessions
+from services.gateway.sessions import COOKIE, Session
 from shared.contracts.ids import UserId
 from shared.storage.sign_in import take_code
 
@@ -57,14 +57,14 @@ async def identity_of_code(deps: GatewayDeps, code: str) -> Identity | None:
 
 def begin_session(deps: GatewayDeps, identity: Identity, response: Response) -> Session:
     """The answer takes a session cookie along."""
-    cookie, session = Sessions(deps.webhook_box, deps.clock).begin(identity)
+    cookie, session = sessions_of(deps).begin(identity)
     response.set_cookie(
         COOKIE.name,
         cookie,
         max_age=int(session.identity.expires_at - deps.clock.unix()),
         path="/",
         httponly=True,
-        samesite="lax",
+        samesite="Lax",  # type: ignore[arg-type] # as the RFC writes it, and as some readers compare it
         secure=deps.public_url.startswith("https://"),
     )
     return session
@@ -82,15 +82,19 @@ def _view(session: Session) -> SessionView:
 @router.get("")
 async def show(request: Request, deps: Deps) -> SessionView:
     """The session of this browser, for a page that was loaded anew."""
-    session = Sessions(deps.webhook_box, deps.clock).of(request.headers.get("cookie"))
+    session = await sessions_of(deps).of(request.headers.get("cookie"))
     if session is None:
         raise unauthenticated("no session")
     return _view(session)
 
 
 @router.delete("", status_code=204)
-async def end(deps: Deps) -> Response:
-    """Forget the session in this browser."""
+async def end(request: Request, deps: Deps) -> Response:
+    """Forget the session in this browser; its cookie signs in nobody any more, wherever it was copied to."""
+    sessions = sessions_of(deps)
+    session = await sessions.of(request.headers.get("cookie"))
+    if session is not None:
+        await sessions.end(session)
     gone = Response(status_code=204)
     gone.delete_cookie(
         COOKIE.name, path="/", httponly=True, samesite="lax", secure=deps.public_url.startswith("https://")

@@ -7,14 +7,16 @@ from typing import Any
 
 from gateway_harness import Answer, Gateway, User, token
 
+from services.scheduler.retention import forget
 from shared.sealing.keyring import generate_key
 from shared.sealing.symmetric import SymmetricBox
+from shared.storage.database import open_database
 from shared.storage.sign_in import offer_code
 
 
 def cookie_of(answer: Answer) -> str:
     morsel = SimpleCookie(answer.headers["set-cookie"])["headrace_session"]
-    assert (morsel["httponly"], morsel["samesite"], morsel["path"]) == (True, "lax", "/")
+    assert (morsel["httponly"], morsel["samesite"], morsel["path"]) == (True, "Lax", "/")
     return f"headrace_session={morsel.value}"
 
 
@@ -110,3 +112,26 @@ async def test_signing_out_takes_the_cookie_back(gateway: Gateway, user: User) -
     )
     assert answer.status == 204
     assert SimpleCookie(answer.headers["set-cookie"])["headrace_session"].value == ""
+
+
+async def test_a_session_that_was_signed_out_of_counts_nowhere_any_more(
+    gateway: Gateway, user: User, database_url: str
+) -> None:
+    (cookie, session), (other, _) = await signed_in(user), await signed_in(user)
+    headers = {"Cookie": cookie, "X-CSRF-Token": session["csrf_token"]}
+    assert (await gateway.call("DELETE", "/api/session", None, {"Cookie": cookie})).status == 403
+    assert (await gateway.call("GET", "/api/session", None, {"Cookie": cookie})).status == 200
+    for _ in range(2):
+        assert (await gateway.call("DELETE", "/api/session", None, headers)).status == 204
+    for method, path in (("GET", "/api/sources"), ("GET", "/api/session"), ("POST", "/api/session")):
+        assert (await gateway.call(method, path, None, headers)).status == 401, path
+    assert "You are signed in" not in (await gateway.call("GET", "/", None, headers)).text
+    assert (await gateway.call("GET", "/api/sources", None, {"Cookie": other})).status == 200
+
+    assert session["csrf_token"] not in str(await gateway.admin.fetch("select * from ended_sessions"))
+    async with open_database(database_url, role="headrace_scheduler") as database:
+        await forget(database)
+        assert await gateway.admin.fetchval("select count(*) from ended_sessions") == 1
+        await gateway.admin.execute("update ended_sessions set expires_at = now() - interval '1 second'")
+        await forget(database)
+    assert await gateway.admin.fetchval("select count(*) from ended_sessions") == 0
