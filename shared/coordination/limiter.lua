@@ -13,6 +13,7 @@ local MINUTE = 60000000
 local MEMBER_SECONDS = 3600      -- a member's limits count this long after its last reservation
 local LONGEST_STEP = MINUTE      -- a step whose own calls must be spread over more than this is refused
 local KEEP_IDLE_MS = 600000      -- an idle account is forgotten this long after its last entry left every window
+local BLOCK_STEP = 1000000       -- after a block, with budget left, slots are no further apart than this
 local PACE = 0.9                 -- waiting slots are spaced a little tighter than the limit, to make up for missed ones
 
 local clock = redis.call('TIME')
@@ -132,7 +133,8 @@ local function reserve()
       local newest = redis.call('ZREVRANGE', LOG, rank - 1, rank - 1, 'WITHSCORES')
       local free = newest[2] and tonumber(newest[2]) + window.span or 0
       local even = window.span / window.limit
-      -- Waiting slots follow at the pace of the window that makes them wait; after a block, at the fastest allowed.
+      -- Waiting slots follow at the pace of the window that makes them wait; after a block, at the fastest allowed, and
+      -- not at that of an hour's budget that is hardly touched.
       if free > now and free > latest then
         latest, gap = free, even
       elseif latest == 0 then
@@ -144,7 +146,8 @@ local function reserve()
     end
     if at > now then
       at = math.ceil(math.max(at, pace))
-      pace = at + math.floor((gap or 0) * arg.cost * PACE)
+      local step = math.floor((gap or 0) * arg.cost * PACE)
+      pace = at + (latest == 0 and math.min(step, BLOCK_STEP) or step)
     else
       pace = at
     end

@@ -159,6 +159,19 @@ async def test_a_block_alone_spreads_what_waits_for_its_end(rig: Rig, budget: Ma
     assert turns[4].at - turns[0].at == pytest.approx(4 * 0.102 * 0.9, abs=0.01)
 
 
+@pytest.mark.parametrize(("window", "cost"), [((300, 3600.0), 3), ((120, 60.0), 20)], ids=["hourly", "a step"])
+async def test_a_budget_that_is_hardly_touched_is_not_spread_over_its_window_by_a_block(
+    rig: Rig, budget: Make, window: tuple[int, float], cost: int
+) -> None:
+    limiter, mine = rig.limiter(), budget(window)
+    await limiter.reserve(mine, cost=cost)
+    await limiter.block("a", 2.0)
+    turns = [await limiter.reserve(mine, cost=cost) for _ in range(4)]
+    assert turns[0].wait == pytest.approx(2.0, abs=0.1)
+    apart = [later.at - sooner.at for sooner, later in itertools.pairwise(turns)]
+    assert apart == pytest.approx([1.0] * 3, abs=0.01)
+
+
 async def test_concurrency_caps_calls_in_flight_and_a_dead_holder_frees_its_place(rig: Rig, budget: Make) -> None:
     limiter, mine = rig.limiter(lease_ttl=0.3), budget((100, 1.0), concurrency=2)
     assert (await limiter.reserve(mine, start="one")).leased
