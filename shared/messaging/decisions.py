@@ -35,6 +35,12 @@ DEFAULT_RETRY_AFTER = 60.0
 RETRY_AFTER_RANGE = (1.0, 3600.0)
 """Seconds; a vendor's Retry-After is brought into this range."""
 MAX_REASON_CHARS = 500
+_IN_THE_END: Mapping[Category, str] = {
+    "NETWORK_ERROR": "Several tries failed. Check that the address is right and its server is up, then sync again.",
+    "DATA_ERROR": "Several tries failed. Look at what the address answers, then sync again.",
+    "RATE_LIMITED": "Sync again later, or give the source a lower rate_limit.",
+}
+"""What a person does about an error that retries did not mend."""
 
 Counter = Literal["attempt_transient", "attempt_rate_limited", "attempt_internal"]
 """Headers that count attempts: one per kind of error, so that a 429 doesn't eat a timeout's retries."""
@@ -112,7 +118,7 @@ def decide(error: BaseException, attempts: Attempts, *, now: float) -> Decision:
         case RetryableError():
             if attempts.transient < len(TRANSIENT_DELAYS):
                 return RetryAfter(TRANSIENT_DELAYS[attempts.transient], "attempt_transient")
-            return FailStep(error.category, error.message, error.hint)
+            return _given_up(error)
         case ParkError():
             # `resume_at` is Redis' clock; the wait is the same for everybody
             return Park(until=now + error.wait, slot=error.slot)
@@ -128,10 +134,15 @@ def decide(error: BaseException, attempts: Attempts, *, now: float) -> Decision:
 
 def _rate_limited(error: RateLimitedError, attempts: Attempts) -> Decision:
     if attempts.rate_limited >= RATE_LIMITED_RETRIES:
-        return FailStep(error.category, error.message, error.hint)
+        return _given_up(error)
     shortest, longest = RETRY_AFTER_RANGE
     asked = DEFAULT_RETRY_AFTER if error.retry_after is None else error.retry_after
     return RetryAfter(max(shortest, min(asked, longest)), "attempt_rate_limited")
+
+
+def _given_up(error: RetryableError) -> FailStep:
+    """Who reads why a run failed reads what to do, also where whoever raised the error had hoped for a retry."""
+    return FailStep(error.category, error.message, error.hint or _IN_THE_END.get(error.category, ""))
 
 
 def _internal(error: Exception, attempts: Attempts) -> Decision:

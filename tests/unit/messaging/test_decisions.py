@@ -128,7 +128,13 @@ def test_the_entity_fails_with_the_errors_own_words() -> None:
 
     assert decide(error, FRESH, now=NOW) == FailStep("AUTH_FAILED", "the key is refused", "enter a new one")
     assert decide(down, SPENT, now=NOW) == FailStep("NETWORK_ERROR", "502", "wait")
-    assert decide(UnusableBodyError("html"), SPENT, now=NOW) == FailStep("DATA_ERROR", "html", "")
+
+
+@pytest.mark.parametrize("error", [UnavailableError("502"), UnusableBodyError("html"), RateLimitedError("429")])
+def test_what_retries_did_not_mend_says_what_to_do(error: HeadraceError) -> None:
+    failed = decide(error, SPENT, now=NOW)
+    assert isinstance(failed, FailStep)
+    assert "ync again" in failed.hint
 
 
 def test_a_bugs_text_goes_nowhere() -> None:
