@@ -30,6 +30,7 @@ _NOT_PUBLIC_V6 = tuple(
     )
 )
 _COMPATIBLE = ip_network("::/96")
+_LOOPBACK = ip_address("127.0.0.1")
 _NAT64 = tuple(ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/96"))
 
 _HOST_PORT = re.compile(r"(?P<host>\[[^\]]+\]|[^:\[\]/]+):(?P<port>\d{1,5})")
@@ -123,7 +124,7 @@ class EgressPolicy:
         address. For what is accepted only if an operator wants it, as a vendor's `base_url`; asks no resolver."""
         url = parse_url(text)
         host, port = host_of(url), url.port or 0
-        address = literal(host)
+        address = _LOOPBACK if host == "localhost" else literal(host)  # that name never means another (RFC 6761)
         return (host, port) in self.hosts or (address is not None and self._listed(address, port))
 
     def _listed(self, address: IPAddress, port: int) -> bool:

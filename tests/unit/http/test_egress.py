@@ -196,12 +196,17 @@ def test_names_pass_to_the_socket() -> None:
 
 
 def test_lists_tells_what_the_operator_named() -> None:
-    policy = EgressPolicy.parse("localhost:8080,127.0.0.0/8")
+    policy = EgressPolicy.parse("erp.internal:8080,127.0.0.0/8")
 
-    assert policy.lists("http://localhost:8080/x")
+    assert policy.lists("http://erp.internal:8080/x")
     assert policy.lists("http://127.0.0.1:9/x")
-    assert not policy.lists("http://localhost:8081/x")
+    assert policy.lists("http://localhost:9/x"), "the one name that says which address it is"
+    assert not policy.lists("http://erp.internal:8081/x")
+    assert not policy.lists("http://localhost.example.com:9/x")
     assert not policy.lists("https://api.example.com/")
+    by_name = EgressPolicy.parse("localhost:8080,10.0.0.0/8")
+    assert by_name.lists("http://localhost:8080/x")
+    assert not by_name.lists("http://localhost:8081/x")
 
 
 def test_origins_are_equal_exactly_when_they_are_the_same() -> None:
