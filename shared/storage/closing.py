@@ -123,7 +123,7 @@ async def _end_complete(conn: Connection, run: RunHead, entity: Entity) -> None:
     deletes = DeleteOutcome(0, None)
     # What was answered a while ago says neither what is gone by now nor up to when changes are known.
     fresh = not state["cached"]
-    if full and fresh and not run.dry_run:
+    if full and fresh:
         deletes = await _delete_what_vanished(conn, run, entity, counts, stable_paging=state["stable_paging"])
     if not run.dry_run:
         if fresh and not state["targeted"]:  # a few ids say nothing about the changes of others
@@ -138,7 +138,7 @@ async def _delete_what_vanished(
     conn: Connection, run: RunHead, entity: Entity, counts: Record, *, stable_paging: bool
 ) -> DeleteOutcome:
     live = await live_rows(conn, run.source_id, entity)
-    if live == counts["inserted"] + counts["updated"] + counts["unchanged"]:
+    if not run.dry_run and live == counts["inserted"] + counts["updated"] + counts["unchanged"]:
         # Each of these is a live row of its own, and there are no others: nothing vanished. The everyday case, without
         # a look at every key. (A row that somebody deleted meanwhile could hide another: the next full read finds it.)
         await forget_misses(conn, run.source_id, entity)
@@ -148,7 +148,9 @@ async def _delete_what_vanished(
     )
     if not keys_complete:
         return DeleteOutcome(0, None)
-    return await detect_deletes(conn, run, entity, live, stable_paging=stable_paging)
+    # What is new says nothing about what was known: all keys of a source replaced by others are no small loss.
+    known = live if run.dry_run else live - counts["inserted"]
+    return await detect_deletes(conn, run, entity, known, stable_paging=stable_paging)
 
 
 async def _move_cursor(conn: Connection, run: RunHead, entity: Entity, newest: datetime | None, *, full: bool) -> None:

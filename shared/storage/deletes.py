@@ -19,7 +19,10 @@ class DeleteOutcome:
 
 
 def above_threshold(vanished: int, live: int) -> bool:
-    """More than 10% and more than 20 rows, or more than half and at least 3: a person has to approve."""
+    """More than 10% and more than 20 rows, or more than half and at least 3: a person has to approve.
+
+    `live` are the rows that were there before the read.
+    """
     return (vanished > 20 and vanished * 10 > live) or (vanished >= 3 and vanished * 2 > live)
 
 
@@ -41,27 +44,30 @@ async def forget_misses(conn: Connection, source_id: SourceId, entity: Entity) -
 async def detect_deletes(
     conn: Connection, run: RunHead, entity: Entity, live: int, *, stable_paging: bool
 ) -> DeleteOutcome:
-    """Soft-delete what vanished of the `live` rows, or propose it.
+    """Soft-delete what vanished of the rows that were `live` before the read, or propose it.
 
+    A dry run only counts, and remembers no misses.
     The caller knows that the read was full and every key is remembered.
     """
     await conn.execute(_SQL["drop_stages"])
     await conn.execute(_for_table("vanished", entity), run.source_id, run.id, entity)
-    if stable_paging:
-        await forget_misses(conn, run.source_id, entity)
-    else:
+    if not stable_paging:
         await _only_missed_twice(conn, run, entity)
+    elif not run.dry_run:
+        await forget_misses(conn, run.source_id, entity)
     vanished = await conn.fetchval(_SQL["count_vanished"])
     if vanished == 0:
         return DeleteOutcome(0, None)
     if above_threshold(vanished, live):
         return DeleteOutcome(0, vanished)
-    await conn.execute(_for_table("delete_vanished", entity), run.source_id)
+    if not run.dry_run:
+        await conn.execute(_for_table("delete_vanished", entity), run.source_id)
     return DeleteOutcome(vanished, None)
 
 
 async def _only_missed_twice(conn: Connection, run: RunHead, entity: Entity) -> None:
     await conn.execute(_SQL["missed_before"], run.source_id, entity)
-    await forget_misses(conn, run.source_id, entity)
-    await conn.execute(_SQL["remember_misses"], run.source_id, entity, run.user_id, run.id)
+    if not run.dry_run:
+        await forget_misses(conn, run.source_id, entity)
+        await conn.execute(_SQL["remember_misses"], run.source_id, entity, run.user_id, run.id)
     await conn.execute(_SQL["keep_missed_twice"])

@@ -1,10 +1,13 @@
 """What a full read misses: soft-deleted, proposed, or left alone."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
 from closing_steps import cursor, fail, items
 from core_rig import Core, counters, item, reject
+
+from shared.contracts.records import Row
 
 
 async def test_what_a_full_read_misses_is_soft_deleted_and_comes_back_when_seen_again(core: Core) -> None:
@@ -49,6 +52,16 @@ async def test_above_the_threshold_deletes_become_a_proposal(
         assert (view.status, view.deleted, view.delete_proposal) == ("succeeded", vanished, None)
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_new_rows_do_not_make_a_loss_smaller(core: Core, dry_run: bool) -> None:
+    source = await core.source()
+    await core.sync(source, items(*range(5)))
+
+    view = await core.sync(source, items(*range(10, 40)), dry_run=dry_run)
+
+    assert (view.status, view.inserted, view.deleted, view.delete_proposal) == ("partial", 30, 0, 5)
+
+
 async def test_another_source_s_rows_are_not_missed(core: Core) -> None:
     mine, other = await core.source(), await core.source()
     await core.sync(other, items(1, 2, 3))
@@ -90,6 +103,45 @@ async def test_where_paging_can_skip_only_what_two_full_reads_in_a_row_miss_is_d
     assert third.deleted == 0, "the third was missed once, and then seen"
     fourth = await core.sync(source, items(1, 2, 4), stable=False)
     assert fourth.deleted == 0
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        (items(1, 2, 3, 4), ("succeeded", 1, None)),
+        (items(1, 2, 7, 8), ("partial", 0, 3)),
+        (items(1, 2, 3, 4, 5, 7), ("succeeded", 0, None)),
+    ],
+    ids=["one", "too many", "none, and a new one"],
+)
+async def test_a_dry_run_says_what_a_full_read_would_delete(
+    core: Core, seen: Sequence[Row], said: tuple[str, int, int | None]
+) -> None:
+    source = await core.source()
+    await core.sync(source, items(1, 2, 3, 4, 5, 6))
+    await core.sync(source, items(1, 2, 3, 4, 5))
+    assert set(await core.rows(source)) == {f"k00{number}" for number in range(1, 6)}
+    before = await core.rows(source, deleted=True)
+
+    view = await core.sync(source, seen, dry_run=True)
+
+    assert (view.status, view.deleted, view.delete_proposal) == said
+    assert await core.rows(source, deleted=True) == before
+    assert (await core.source_row(source))["sync_error"] is None
+    real = await core.sync(source, seen)
+    assert (real.status, real.deleted, real.delete_proposal) == said
+
+
+async def test_a_dry_run_counts_what_is_missed_for_the_second_time_and_remembers_no_miss(core: Core) -> None:
+    source = await core.source()
+    await core.sync(source, items(1, 2, 3, 4, 5), stable=False)
+    for _ in range(2):
+        assert (await core.sync(source, items(1, 2, 3, 4), stable=False, dry_run=True)).deleted == 0
+    assert (await core.sync(source, items(1, 2, 3, 4), stable=False)).deleted == 0
+    for _ in range(2):
+        assert (await core.sync(source, items(1, 2, 3), stable=False, dry_run=True)).deleted == 1
+
+    assert (await core.sync(source, items(1, 2, 3, 4), stable=False)).deleted == 1, "the fifth was missed twice by now"
 
 
 async def test_keys_seen_that_were_lost_forbid_deletes(core: Core) -> None:

@@ -219,7 +219,7 @@ async def test_a_dry_run_counts_and_writes_nothing(core: Core) -> None:
     )  # fmt: skip
 
     assert counters(view) == {"inserted": 1, "updated": 1, "unchanged": 1, "duplicates": 1, "quarantined": 1}
-    assert (view.deleted, view.delete_proposal) == (0, None)
+    assert (view.deleted, view.delete_proposal) == (1, None)
     assert await core.rows(source) == rows
     assert await core.admin.fetchval("select count(*) from quarantined_records where source_id = $1", source) == 0
     after = await core.source_row(source)
