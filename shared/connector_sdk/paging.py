@@ -42,6 +42,8 @@ class PageAnswer:
     headers: Mapping[str, str]
     url: str
     secret_params: frozenset[str] = frozenset()
+    keys: list[Any] | None = None
+    """What tells the records apart, where the connector knows: a page that comes again may come with other values."""
 
 
 class Pager(Protocol):
@@ -158,7 +160,7 @@ class NumberedPaging:
         count = len(answer.records)
         if count == 0:
             return None
-        seen = _fingerprint(encode_json(answer.records))
+        seen = _fingerprint(encode_json(answer.records if answer.keys is None else answer.keys))
         if seen in {state.mark, state.first}:
             raise NoNewPageError(
                 f"page {state.page} holds the records of the page before or of the first one: "

@@ -81,6 +81,29 @@ async def test_a_short_page_loses_nothing(http: HttpClient, sizes: tuple[int, ..
     assert await read(http, answer, PAGE) == RECORDS
 
 
+@pytest.mark.parametrize("shown", [0, -1], ids=["first", "last"])
+async def test_a_page_that_comes_again_is_known_by_its_ids(http: HttpClient, shown: int) -> None:
+    pages = cut_into(10, 10, 3)
+    calls = 0
+
+    async def answer(request: web.Request) -> web.Response:
+        nonlocal calls
+        calls += 1
+        number = int(request.query["page"])
+        page = pages[number - 1] if number <= len(pages) else pages[shown]
+        return web.json_response({"items": [record | {"read": calls} for record in page]})
+
+    assert [record["id"] for record in await read(http, answer, PAGE)] == list(range(23))
+
+
+async def test_records_without_ids_are_told_apart_by_all_they_have(http: HttpClient) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        start = int(request.query["offset"])
+        return web.json_response({"items": [{"name": number} for number in range(start, min(start + ASKED, 25))]})
+
+    assert len(await read(http, answer, OFFSET)) == 25
+
+
 async def test_offsets_that_shrink_lose_nothing(http: HttpClient) -> None:
     async def answer(request: web.Request) -> web.Response:
         start = int(request.query["offset"])

@@ -4,9 +4,9 @@ import re
 from typing import Any, NamedTuple
 
 from shared.connector_sdk.paging import NoNewPageError, Path
-from shared.errors import DataError
+from shared.errors import DataError, MappingError
 from shared.expressions.limits import ExpressionError
-from shared.expressions.paths import compile_expression
+from shared.expressions.paths import CompiledPath, compile_expression, compile_path
 from shared.expressions.values import type_name
 
 _PLAIN = re.compile(r"\s*(?:@|([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*))\s*(\|\|\s*`\s*\[\s*\]\s*`\s*)?", re.ASCII)
@@ -48,6 +48,23 @@ def records_of(body: Any, records_path: str | None) -> list[Any]:
     if found and not any(isinstance(element, dict) for element in found):
         raise no_objects(type_name(found[0]), records_path)
     return found
+
+
+def keys_of(records: list[Any], id_path: str) -> list[Any]:
+    """What tells the records apart: their ids, and of one without an id all of it."""
+    try:
+        path = compile_path(id_path)
+    except MappingError:  # a name that looks like an expression: the mapping knows more of it
+        return records
+    return [_key_of(path, record) for record in records]
+
+
+def _key_of(path: CompiledPath, record: Any) -> Any:
+    try:
+        found = path.get(record) if isinstance(record, dict) else None
+    except ExpressionError:
+        found = None
+    return record if found is None else found
 
 
 def no_list(found: str, records_path: str | None) -> DataError:

@@ -27,7 +27,7 @@ from shared.connectors.json_api.config import (
     OffsetPagination,
     PagePagination,
 )
-from shared.connectors.json_api.records import answer_path, records_of
+from shared.connectors.json_api.records import answer_path, keys_of, records_of
 from shared.connectors.json_api.since import write_since
 from shared.connectors.json_api.spec import SPEC
 from shared.connectors.json_api.whole import read_whole
@@ -72,7 +72,8 @@ class JsonApiSource:
         response = await self._client.send(_request(config, target, request))
         body = parse_json(response.body, response.headers.get("content-type", ""))
         records = records_of(body, config.records_path)
-        answer = PageAnswer(body, records, response.headers, response.url, response.secret_params)
+        keys = keys_of(records, config.id_path)
+        answer = PageAnswer(body, records, response.headers, response.url, response.secret_params, keys)
         return Page(
             records=records,
             next_cursor=pager.following(cursor, answer),
