@@ -35,6 +35,8 @@ from shared.storage import upstream_calls
 from shared.storage.database import Database
 
 ROLE = "headrace_fetcher"
+PROBE_WORKERS = 6
+"""They mostly wait for sources; the gateway lets each user hold three at once."""
 
 
 def build(settings: FetcherSettings, resources: Resources, registry: Registry | None = None) -> Service:
@@ -77,7 +79,8 @@ def build(settings: FetcherSettings, resources: Resources, registry: Registry | 
             ),
             Consumer(
                 bus, "probe", _probing(db, opener, limiter),
-                workers=2, prefetch=2, hooks=ProbeHooks(), clock=clock, observer=observer, breaker_limit=None,
+                workers=PROBE_WORKERS, prefetch=PROBE_WORKERS, hooks=ProbeHooks(), clock=clock, observer=observer,
+                breaker_limit=None,
             ),
         ),
     )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from services.gateway.deps import GatewayDeps
 from services.gateway.problems import unavailable
+from shared.contracts.ids import UserId
 from shared.contracts.messages import MessageModel, decode, encode
 from shared.errors import Category, PlatformAwayError, PoisonMessageError
 from shared.messaging.ports import Message
@@ -14,6 +15,8 @@ from shared.messaging.topology import QueueName
 from shared.observability.logging import get_logger
 
 READY_SECONDS = 2.0
+_WORTH_ASKING = 0.1
+"""Of the time for a probe: with less left than that, nobody is called for an answer that would come too late."""
 
 _Reply = TypeVar("_Reply", bound=MessageModel)
 _log = get_logger("gateway")
@@ -55,6 +58,23 @@ async def ask(
     except PoisonMessageError as error:
         _log.error("reply_refused", reason=error.message)
         return NoReply("INTERNAL_ERROR", "There was no usable answer.")
+
+
+async def ask_for(deps: GatewayDeps, user_id: UserId, request: MessageModel, reply: type[_Reply]) -> _Reply | NoReply:
+    """Ask the fetcher for what a user's source may make slow: in the user's turn, and within `probe_timeout` in all.
+
+    Raises a 503 problem when the queue is away.
+    """
+    began = time.monotonic()
+    async with deps.probe_turns.turn(user_id, deps.probe_timeout) as mine:
+        left = deps.probe_timeout - (time.monotonic() - began)
+        if not mine or left < deps.probe_timeout * _WORTH_ASKING:
+            return NoReply(
+                "RATE_LIMITED",
+                "Other tests or previews of yours were still waiting for their sources.",
+                "Try again when they have ended.",
+            )
+        return await ask(deps, "probe", request, reply, left)
 
 
 async def bus_ready(deps: GatewayDeps) -> bool:

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from services.gateway.identity import TokenVerifier
 from services.gateway.run_watch import RunWatch
 from services.gateway.sessions import Sessions
+from services.gateway.turns import Turns
 from shared.clock import Clock
 from shared.connector_sdk.spec import ConnectorSpec
 from shared.http.egress import EgressPolicy
@@ -36,6 +37,7 @@ class GatewayDeps:
     allowed_origins: Sequence[str] = ()
     requests_per_minute: int = 6_000
     tracing: Tracing = field(default_factory=NoTracing)
+    probe_turns: Turns = field(default_factory=Turns)
     public_url: str = ""
     """As browsers see it; empty: plain http on loopback."""
 

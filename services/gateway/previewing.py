@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from services.gateway.asking import NoReply, ask
+from services.gateway.asking import NoReply, ask, ask_for
 from services.gateway.deps import GatewayDeps
 from services.gateway.models import MappingPreview, PreviewAsked, PreviewItem
 from services.gateway.probe_rows import stored_row, unsaved_row
@@ -21,13 +21,13 @@ async def preview(deps: GatewayDeps, user_id: UserId, asked: PreviewAsked) -> Ma
             source = await living_source(conn, asked.source_id)
         mapping = _mapping(deps, source.source_type, source.config, asked)
         async with stored_row(deps, user_id, source) as probe_id:
-            return await _tried(deps, probe_id, asked, mapping)
+            return await _tried(deps, user_id, probe_id, asked, mapping)
     assert asked.source_type is not None  # the model wants one or the other
     spec = spec_of(deps.specs, asked.source_type)
     check_source(spec, asked.config, asked.credentials)
     mapping = _mapping(deps, asked.source_type, asked.config, asked)
     async with unsaved_row(deps, user_id, spec, asked.config, asked.credentials) as probe_id:
-        return await _tried(deps, probe_id, asked, mapping)
+        return await _tried(deps, user_id, probe_id, asked, mapping)
 
 
 def _mapping(deps: GatewayDeps, source_type: str, config: JsonObject, asked: PreviewAsked) -> EntityMapping:
@@ -41,10 +41,11 @@ def _mapping(deps: GatewayDeps, source_type: str, config: JsonObject, asked: Pre
     return spec.mapping(config, entity, {entity: rules} if rules else {})
 
 
-async def _tried(deps: GatewayDeps, probe_id: UUID, asked: PreviewAsked, mapping: EntityMapping) -> MappingPreview:
-    sampled = await ask(
-        deps, "probe", SampleRequested(probe_id=probe_id, entity=asked.entity, size=asked.sample), SampleReply
-    )
+async def _tried(
+    deps: GatewayDeps, user_id: UserId, probe_id: UUID, asked: PreviewAsked, mapping: EntityMapping
+) -> MappingPreview:
+    wanted = SampleRequested(probe_id=probe_id, entity=asked.entity, size=asked.sample)
+    sampled = await ask_for(deps, user_id, wanted, SampleReply)
     if isinstance(sampled, NoReply) or not sampled.ok:
         return _failed(sampled)
     request = PreviewRequested(entity=asked.entity, mapping=mapping, records=sampled.records)

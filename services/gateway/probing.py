@@ -3,7 +3,7 @@
 import time
 from uuid import UUID
 
-from services.gateway.asking import NoReply, ask
+from services.gateway.asking import NoReply, ask_for
 from services.gateway.deps import GatewayDeps
 from services.gateway.models import EntityTest, TestResult
 from services.gateway.probe_rows import stored_row, unsaved_row
@@ -36,18 +36,18 @@ async def test_unsaved(
             ok=False, category=error.category, message=error.message, hint=error.hint or None, latency_ms=_since(began)
         )
     async with unsaved_row(deps, user_id, spec, config, credentials) as probe_id:
-        return await _result(deps, probe_id, None)
+        return await _result(deps, user_id, probe_id, None)
 
 
 async def test_stored(deps: GatewayDeps, user_id: UserId, source: SourceView) -> TestResult:
     """Try a source with the credentials it has. Raises a 503 problem."""
     async with stored_row(deps, user_id, source) as probe_id:
-        return await _result(deps, probe_id, source.id)
+        return await _result(deps, user_id, probe_id, source.id)
 
 
-async def _result(deps: GatewayDeps, probe_id: UUID, source_id: SourceId | None) -> TestResult:
+async def _result(deps: GatewayDeps, user_id: UserId, probe_id: UUID, source_id: SourceId | None) -> TestResult:
     began = time.monotonic()
-    reply = await ask(deps, "probe", ProbeRequested(probe_id=probe_id, source_id=source_id), ProbeReply)
+    reply = await ask_for(deps, user_id, ProbeRequested(probe_id=probe_id, source_id=source_id), ProbeReply)
     if isinstance(reply, NoReply):
         return TestResult(
             ok=False, category=reply.category, message=reply.message, hint=reply.hint, latency_ms=_since(began)

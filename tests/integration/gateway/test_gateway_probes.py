@@ -3,16 +3,17 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 from gateway_harness import CONFIG, CREDENTIALS, Gateway, User, running_gateway
 
+from services.gateway.turns import PROBES_AT_ONCE
 from shared.contracts.ids import SourceId, UserId
 from shared.contracts.messages import EntityProbe, ProbeReply, ProbeRequested, decode, encode
-from shared.messaging.ports import Message
+from shared.messaging.ports import Delivery, Message
 from shared.sealing.boxes import Context
 
 ASKED = {"source_type": "json_api", "config": CONFIG, "credentials": CREDENTIALS}
@@ -119,3 +120,44 @@ async def test_a_source_of_another_user_is_not_tried(gateway: Gateway, user: Use
     async with fetcher(gateway, fine) as seen:
         assert (await stranger.post(f"/api/sources/{source['id']}/test")).status == 404
     assert seen == []
+
+
+async def test_one_user_with_many_slow_sources_leaves_others_their_tests(
+    gateway: Gateway, user: User, stranger: User
+) -> None:
+    held: list[Delivery] = []
+    async with gateway.bus.subscribe("probe", prefetch=6) as subscription:
+        arriving = aiter(subscription)
+        asked = [asyncio.create_task(user.post("/api/connectors/test", ASKED)) for _ in range(PROBES_AT_ONCE + 1)]
+        try:
+            async with asyncio.timeout(10):
+                while len(held) < PROBES_AT_ONCE:
+                    held.append(await anext(arriving))
+                other = asyncio.create_task(stranger.post("/api/connectors/test", ASKED))
+                held.append(await anext(arriving))
+            rows = [decode(ProbeRequested, each.message.body).probe_id for each in held]
+            owners = await gateway.admin.fetch("select user_id from connection_probes where id = any($1)", rows)
+            assert sorted(str(row["user_id"]) for row in owners) == sorted([str(user.id)] * 3 + [str(stranger.id)])
+            async with asyncio.timeout(10):
+                for number in range(len(asked) + 1):
+                    each = held[number] if number < len(held) else await anext(arriving)
+                    await each.reply(fine())
+                    await each.ack()
+                assert (await other).body["ok"] is True
+                assert [(await one).body["ok"] for one in asked] == [True] * len(asked)
+        finally:
+            await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def test_a_turn_that_does_not_come_in_time_is_told(database_url: str) -> None:
+    async with running_gateway(database_url, probe_timeout=0.3) as gateway, AsyncExitStack() as busy:
+        user = gateway.user()
+        for _ in range(PROBES_AT_ONCE):
+            assert await busy.enter_async_context(gateway.deps.probe_turns.turn(UserId(user.id), 1.0))
+        answer = await user.post("/api/connectors/test", ASKED)
+        assert (answer.status, answer.body["ok"], answer.body["category"]) == (200, False, "RATE_LIMITED")
+        assert answer.body["hint"]
+        await busy.aclose()
+        answer = await user.post("/api/connectors/test", ASKED)
+        assert answer.body["category"] == "NETWORK_ERROR", "the turns came back, though no fetcher did"
+        assert await probes_left(gateway.admin) == 0
