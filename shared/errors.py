@@ -36,6 +36,13 @@ Category = Literal[
 CATEGORIES: tuple[Category, ...] = get_args(Category)
 
 
+def sentences(message: str, hint: str | None) -> str:
+    """What is wrong and what to do, as one text for where there is room for one."""
+    if not hint:
+        return message
+    return f"{message} {hint}" if message.endswith((".", "!", "?")) else f"{message}. {hint}"
+
+
 class HeadraceError(Exception):
     """`message` says what is wrong, `hint` what to do; neither ever holds a secret or a vendor's raw body."""
 

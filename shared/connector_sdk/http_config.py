@@ -9,7 +9,7 @@ from yarl import URL
 
 from shared.connector_sdk.secret_names import carries_secret
 from shared.contracts.mapping import MAX_EXPRESSION_CHARS
-from shared.errors import ConfigurationError, MappingError
+from shared.errors import ConfigurationError, MappingError, sentences
 from shared.expressions.paths import compile_expression, compile_path
 from shared.http.urls import parse_url
 
@@ -31,7 +31,7 @@ def public_url(text: str) -> str:
     try:
         url = parse_url(text)
     except ConfigurationError as error:
-        raise ValueError(" ".join(filter(None, (error.message, error.hint)))) from None
+        raise ValueError(sentences(error.message, error.hint)) from None
     path_params = (part.partition("=")[0] for segment in url.parts for part in segment.split(";")[1:])
     for name in (*url.query, *parse_qs(URL(text).fragment, keep_blank_values=True), *path_params):
         refuse_secret_name(name, "the URL's parameter")
@@ -55,7 +55,7 @@ def _compiled(text: str, compiler: Callable[[str], Any]) -> str:
     try:
         compiler(text)
     except MappingError as error:
-        raise ValueError(" ".join(filter(None, (error.message, error.hint)))) from None
+        raise ValueError(sentences(error.message, error.hint)) from None
     return text
 
 

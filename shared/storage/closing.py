@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from shared.contracts.ids import Entity, RunId, RunStatus
 from shared.contracts.messages import RunRequested
-from shared.errors import Category
+from shared.errors import Category, sentences
 from shared.storage import outbox
 from shared.storage.database import Connection, Database, Record
 from shared.storage.deletes import DeleteOutcome, detect_deletes, forget_misses, live_rows
@@ -220,7 +220,7 @@ async def _end_run_if_done(conn: Connection, run: RunHead, ended: tuple[Entity, 
 def _sync_error(states: list[Record]) -> str | None:
     """What a person reads on the source: what is wrong and what to do."""
     parts = [
-        f"{state['error_category']}: {state['error_message']} {state['error_hint'] or ''}".strip()
+        f"{state['error_category']}: {sentences(state['error_message'] or '', state['error_hint'])}"
         for state in states
         if state["error_category"]
     ]

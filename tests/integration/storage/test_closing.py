@@ -94,7 +94,7 @@ async def test_a_run_whose_entities_all_failed_has_failed(core: Core) -> None:
     assert closed.run_ended == "failed"
     row = await core.source_row(source)
     assert row["sync_status"] == "failed"
-    assert row["sync_error"] == "NETWORK_ERROR: the vendor is away Wait.", "once, not for each entity"
+    assert row["sync_error"] == "NETWORK_ERROR: the vendor is away. Wait.", "once, not for each entity"
     assert row["last_sync_at"] == success, "the last success, not the last attempt"
     assert set(await core.rows(source)) == {"k001"}
 
