@@ -22,6 +22,7 @@ A RecordReject (one bad record) is data, not an exception: it travels with its p
 The one table that maps (error, attempt) to an action is `shared.messaging.decisions`.
 """
 
+import math
 from typing import Literal, get_args
 
 Category = Literal[
@@ -126,7 +127,7 @@ class ParkError(HeadraceError):
     category = "RATE_LIMITED"
 
     def __init__(self, message: str, *, resume_at: float, slot: str, wait: float) -> None:
-        super().__init__(message)
+        super().__init__(message, hint=f"Try again in {max(1, math.ceil(wait))} s.")
         self.resume_at = resume_at
         self.slot = slot
         self.wait = wait

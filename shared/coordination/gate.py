@@ -208,7 +208,7 @@ class Grant:
         self._slot = ""  # it is the message's now, not ours to give back
         wait = max(0.0, turn.wait - LEAD)
         resume_at = turn.at - (turn.wait - wait)
-        return ParkError("the rate limit's next slot is later", resume_at=resume_at, slot=turn.slot, wait=wait)
+        return ParkError("the vendor's limit leaves no call now", resume_at=resume_at, slot=turn.slot, wait=wait)
 
     def _parked_without_slot(self, wait: float) -> ParkError:
         self._watch.decided(self._budget.scope, "parked")
