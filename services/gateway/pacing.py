@@ -41,3 +41,15 @@ def too_many(per_minute: int, seconds: int) -> ProblemError:
         hint=f"Wait {seconds} s; ask for larger pages, or follow a run's events instead of asking again.",
         headers={"Retry-After": str(seconds)},
     )
+
+
+def too_many_streams(most: int) -> ProblemError:
+    """429 with Retry-After."""
+    return ProblemError(
+        429,
+        "too-many-requests",
+        f"You follow {most} runs already.",
+        category="RATE_LIMITED",
+        hint="Close streams that nobody reads; each ends with its run.",
+        headers={"Retry-After": "5"},
+    )

@@ -25,7 +25,7 @@ async def run_events(
     """`snapshot` at once, `state` and `progress` at changes, `finish` last. Ends with the token and the process too."""
     shown: RunView | None = None
     silent = 0
-    with watch.watching(run_id) as changed:
+    with watch.watching(run_id, identity.user_id) as changed:
         while not watch.closing and deps.clock.unix() < identity.expires_at:
             changed.clear()  # before the look: a change during it is seen by the next
             run = await _look(deps, identity, run_id, shown)

@@ -1,18 +1,20 @@
 """Who waits for which run: one listener on the bus for all event streams of this process."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from shared.clock import Clock
-from shared.contracts.ids import RunId
+from shared.contracts.ids import RunId, UserId
 from shared.contracts.messages import RunChanged, decode
 from shared.errors import PlatformAwayError, PoisonMessageError
 from shared.messaging.ports import Bus
 from shared.observability.logging import get_logger
 
 RETRY_SECONDS = 1.0
+MOST_STREAMS = 200
+"""Of one user, in this process: it holds a thousand connections, and nobody may hold them all."""
 
 
 class RunWatch:
@@ -22,17 +24,26 @@ class RunWatch:
         self._bus = bus
         self._clock = clock
         self._waiting: defaultdict[RunId, set[asyncio.Event]] = defaultdict(set)
+        self._streams: Counter[UserId] = Counter()
         self._log = get_logger("gateway")
         self.closing = False
 
+    def is_full(self, user_id: UserId) -> bool:
+        """True when the user follows as many runs as one may."""
+        return self._streams[user_id] >= MOST_STREAMS
+
     @contextmanager
-    def watching(self, run_id: RunId) -> Iterator[asyncio.Event]:
+    def watching(self, run_id: RunId, user_id: UserId) -> Iterator[asyncio.Event]:
         """An event that is set at each change of the run, and when the process ends."""
         event = asyncio.Event()
         self._waiting[run_id].add(event)
+        self._streams[user_id] += 1
         try:
             yield event
         finally:
+            self._streams[user_id] -= 1
+            if not self._streams[user_id]:
+                del self._streams[user_id]
             self._waiting[run_id].discard(event)
             if not self._waiting[run_id]:
                 del self._waiting[run_id]

@@ -9,10 +9,12 @@ from services.gateway.auth import CurrentIdentity
 from services.gateway.deps import Deps, Watch
 from services.gateway.models import RetryRequest, RunAccepted
 from services.gateway.once import IdempotencyKey, Outcome, once
+from services.gateway.pacing import too_many_streams
 from services.gateway.paging import DEFAULT_LIMIT, CursorText, ItemList, Limit, page, time_cursor
 from services.gateway.problems import ProblemError, conflict, not_found
 from services.gateway.run_events import run_events
 from services.gateway.run_flags import run_flags
+from services.gateway.run_watch import MOST_STREAMS
 from services.gateway.starting import accepted, living_source, start_run
 from shared.contracts.ids import ACTIVE, RunId, SourceId
 from shared.runtime.dispatch import announce_closed
@@ -52,6 +54,8 @@ async def events(run_id: RunId, identity: CurrentIdentity, deps: Deps, watch: Wa
     """Server-sent events, each with the whole run as data: `snapshot`, then `progress`, `state`, and `finish` last."""
     async with deps.database.as_user(identity.user_id) as conn:
         await _run(conn, run_id)
+    if watch.is_full(identity.user_id):
+        raise too_many_streams(MOST_STREAMS)
     stream = run_events(deps, watch, identity, run_id)
     return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
