@@ -1,6 +1,6 @@
 """The door: everything below /api/, and the start of a consent, is refused without a proof of who calls."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
@@ -83,14 +83,17 @@ def _bearer(headers: Headers) -> str:
     return token.strip()
 
 
-def unauthenticated(reason: str) -> ProblemError:
+_PROVE: Final = "Send `Authorization: Bearer <token>` with a valid token of a signed-in user."
+
+
+def unauthenticated(reason: str, hint: str = _PROVE) -> ProblemError:
     """401 that says why, without quoting what was shown."""
     return ProblemError(
         401,
         "unauthenticated",
         f"{reason[0].upper()}{reason[1:]}.",
         category="AUTH_FAILED",
-        hint="Send `Authorization: Bearer <token>` with a valid token of a signed-in user.",
+        hint=hint,
         headers={"WWW-Authenticate": "Bearer"},
     )
 

@@ -39,7 +39,7 @@ async def begin(request: Request, response: Response, deps: Deps, body: SessionA
     if body is not None and body.code is not None:
         identity = await identity_of_code(deps, body.code)
         if identity is None:
-            raise unauthenticated("the sign-in link was used already or is too old")
+            raise unauthenticated("the sign-in link was used already or is too old", "Ask for a new link.")
     else:
         known = getattr(request.state, "identity", None)
         if not isinstance(known, Identity):
@@ -84,7 +84,9 @@ async def show(request: Request, deps: Deps) -> SessionView:
     """The session of this browser, for a page that was loaded anew."""
     session = await sessions_of(deps).of(request.headers.get("cookie"))
     if session is None:
-        raise unauthenticated("no session")
+        raise unauthenticated(
+            "no session", "Begin one: POST /api/session with a bearer token or a sign-in link's code."
+        )
     return _view(session)
 
 
