@@ -17,6 +17,7 @@ from told_names import ToldNames
 from pipeline import eventually, running_pipeline
 from sandboxes.serving import running
 from services.gateway.signatures import generic_signature
+from services.gateway.turns import PROBES_AT_ONCE
 from shared.clock import SystemClock
 from shared.connector_sdk.registry import discover_specs
 from shared.errors import ConfigurationError, EgressRefusedError, HeadraceError, UnavailableError
@@ -124,7 +125,7 @@ async def test_no_configuration_leads_to_a_refused_address(world: World, step: i
         for address in addresses(world.listener.port)[::step]
         for each in sources(name, address, world.base)
     ]
-    few = asyncio.Semaphore(8)
+    few = asyncio.Semaphore(PROBES_AT_ONCE)  # so that none waits for its turn
     wrong: list[tuple[str, str, Any]] = []
 
     async def one(name: str, address: str, config: Any, credentials: Any) -> None:
