@@ -12,6 +12,7 @@ from shared.contracts.mapping import RuleType
 from shared.contracts.records import MAX_NUMERIC_DIGITS, Cell, FieldType
 from shared.contracts.time_format import EPOCHS
 from shared.expressions.exact import Number, is_number, plain_text
+from shared.expressions.limits import ReadNumber
 
 MAX_NUMBER_CHARS = 200
 """Characters of a text that is read as a number."""
@@ -135,6 +136,21 @@ def number_reader(notation: Notation) -> Callable[[object], Number | None]:
         return Decimal(f"{sign}{integer}.{fraction or bare or ''}{exponent}")
 
     return read
+
+
+def text_number(notation: Notation) -> ReadNumber | None:
+    """`to_number` of an expression's texts, as the source writes numbers; None where it writes them as JSON does."""
+    if (notation.decimal, notation.thousands) == (".", ""):
+        return None
+    read = number_reader(notation)
+
+    def number(text: str) -> Number | None:
+        try:
+            return read(text)
+        except FieldError:
+            return None
+
+    return number
 
 
 def to_moment(value: object, notation: Notation) -> datetime | None:

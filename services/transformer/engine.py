@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from services.transformer.cells import MODELS
 from services.transformer.changes import ChangeTimes
-from services.transformer.coerce import FieldError, Notation, expected
+from services.transformer.coerce import FieldError, Notation, expected, text_number
 from services.transformer.columns import Columns
 from services.transformer.extra import extra_text, extra_texts, raw_text
 from services.transformer.keys import Keys
@@ -21,7 +21,7 @@ from shared.contracts.mapping import EntityMapping, FieldRule
 from shared.contracts.messages import RawRecord
 from shared.contracts.records import CHANGE_TIME, FIELDS, REQUIRED_ANY, Cell, RecordReject, Row
 from shared.errors import MappingError
-from shared.expressions.limits import ExpressionError
+from shared.expressions.limits import ExpressionError, ReadNumber
 from shared.expressions.paths import CompiledPath, compile_expression, compile_path, name_path
 from shared.expressions.values import is_false
 
@@ -75,9 +75,10 @@ class Mapper:
         self._change_index = names.index(CHANGE_TIME)
         self._doubtful: list[tuple[str, MappingError]] = []
         self._notation = _notation(mapping)
+        self._read_number = text_number(self._notation)
         id_path = self._path("id_path", mapping.id_path)
         self._keys = Keys(id_path)
-        self._filter = _filter(mapping.filter)
+        self._filter = _filter(mapping.filter, self._read_number)
         changed = self._path("updated_at_path", mapping.updated_at_path) if mapping.updated_at_path else None
         self._rules = self._compile_rules(entity, mapping)
         self._lines = self._compile_lines(entity, mapping)
@@ -242,7 +243,7 @@ class Mapper:
 
     def _path(self, what: str, text: str) -> CompiledPath:
         try:
-            return compile_path(text)
+            return compile_path(text, self._read_number)
         except MappingError as error:
             named = MappingError(f"{what}: {error.message}", hint=error.hint)
             if not text.strip():
@@ -274,11 +275,11 @@ def _reject(record: object, external_id: str | None, name: str | None, reason: s
     return RecordReject(external_id=external_id, field=name, reason=reason, raw=raw_text(record))
 
 
-def _filter(text: str | None) -> CompiledPath | None:
+def _filter(text: str | None, read_number: ReadNumber | None) -> CompiledPath | None:
     if text is None:
         return None
     try:
-        return compile_expression(text)
+        return compile_expression(text, read_number)
     except MappingError as error:
         raise MappingError(f"filter: {error.message}", hint=error.hint) from None
 

@@ -112,10 +112,10 @@ def _floor(_: Meter, value: object) -> object:
     return exact.floor(_number("floor", value))
 
 
-def _to_number(_: Meter, value: object) -> object:
+def _to_number(meter: Meter, value: object) -> object:
     if is_number(value):
         return value
-    return exact.parse_number(value) if isinstance(value, str) else None
+    return (meter.read_number or exact.parse_number)(value) if isinstance(value, str) else None
 
 
 def _to_string(meter: Meter, value: object) -> object:

@@ -8,7 +8,7 @@ from shared.contracts.messages import RawRecord
 from shared.errors import MappingError
 from shared.expressions.functions import Evaluate
 from shared.expressions.interpreter import build
-from shared.expressions.limits import ExpressionError, Meter
+from shared.expressions.limits import ExpressionError, Meter, ReadNumber
 from shared.expressions.roots import root_fields
 from shared.expressions.syntax import Node, mapping_error, parse
 
@@ -32,11 +32,12 @@ class CompiledPath:
     """Whether `get` is `record.get(text)`, so that whoever reads many records may do without it."""
 
 
-def compile_path(text: str) -> CompiledPath:
+def compile_path(text: str, read_number: ReadNumber | None = None) -> CompiledPath:
     """Compile the right side of a mapping. Which of the two it is, is decided per record.
 
     A text that is no JMESPath is a plain name (`Qty On Hand`), unless it has characters that only an expression would
     have: then MappingError says where it is wrong. `name_path` takes such a name without asking.
+    `read_number` is `to_number` of texts, where the source does not write numbers as JSON does.
     """
     if not text.strip():
         raise MappingError("a path is empty", hint="Name a raw field or write a JMESPath expression.")
@@ -51,14 +52,17 @@ def compile_path(text: str) -> CompiledPath:
         if _MEANT_AS_EXPRESSION.search(text):
             raise
         return name_path(text)
-    return _path(text, tree, text)
+    return _path(text, tree, text, read_number)
 
 
-def compile_expression(text: str) -> CompiledPath:
-    """Compile a JMESPath expression that cannot be a mere name (a filter). MappingError says where it is wrong."""
+def compile_expression(text: str, read_number: ReadNumber | None = None) -> CompiledPath:
+    """Compile a JMESPath expression that cannot be a mere name (a filter); `read_number` as for `compile_path`.
+
+    MappingError says where it is wrong.
+    """
     if not text.strip():
         raise mapping_error(text, 0, "the expression is empty")
-    return _path(text, parse(text), None)
+    return _path(text, parse(text), None, read_number)
 
 
 def name_path(text: str) -> CompiledPath:
@@ -66,9 +70,9 @@ def name_path(text: str) -> CompiledPath:
     return CompiledPath(text, lambda record: record.get(text), frozenset((text,)), is_name=True)
 
 
-def _path(text: str, tree: Node, name: str | None) -> CompiledPath:
-    evaluate = build(tree, text)
-    getter = _expression_getter(evaluate) if name is None else _either_getter(name, evaluate)
+def _path(text: str, tree: Node, name: str | None, read_number: ReadNumber | None) -> CompiledPath:
+    compute = _expression_getter(build(tree, text), read_number)
+    getter = compute if name is None else _either_getter(name, compute)
     return CompiledPath(text, getter, root_fields(tree))
 
 
@@ -86,15 +90,14 @@ def _dotted_getter(text: str, parts: tuple[str, ...]) -> Getter:
     return get
 
 
-def _either_getter(name: str, evaluate: Evaluate) -> Getter:
-    compute = _expression_getter(evaluate)
+def _either_getter(name: str, compute: Getter) -> Getter:
     return lambda record: record[name] if name in record else compute(record)
 
 
-def _expression_getter(evaluate: Evaluate) -> Getter:
+def _expression_getter(evaluate: Evaluate, read_number: ReadNumber | None) -> Getter:
     def get(record: RawRecord) -> object:
         try:
-            return evaluate(record, Meter())
+            return evaluate(record, Meter(read_number=read_number))
         except RecursionError:
             raise ExpressionError("the record is nested too deeply for the expression") from None
 

@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.transformer.coerce import Notation, coercer
+from services.transformer.engine import Mapped
 from services.transformer.times import canonical_utc_text, parse_datetime, utc_text
+from shared.contracts.records import FIELDS
 
 D = Decimal
 CellOf = Callable[..., str | None]
@@ -211,6 +213,20 @@ def test_notation(cell: CellOf, decimal: str, thousands: str, raw: Any, expected
         assert answer.startswith("unit_cost: expected a number")
     else:
         assert answer == expected
+
+
+def test_expressions_read_numbers_as_the_source_writes_them(apply: Callable[..., Mapped]) -> None:
+    """1.234 is no fraction where the point parts thousands."""
+    records = [{"id": number, "code": "c", "q": text} for number, text in enumerate(["1.234", "1.234,5", "-2", "1.5"])]
+    fields = {"sku": "code", "quantity_on_hand": "to_number(q)"}
+    place = [spec.name for spec in FIELDS["inventory"]].index("quantity_on_hand")
+
+    german = apply(records, fields, decimal=",", thousands=".", filter="q == '1.5' || to_number(q) > `0`")
+
+    assert [row.cells[place] for row in german.rows] == ["1234", "1234.5", None]
+    assert german.filtered == 1
+    plain = apply(records, fields)
+    assert [row.cells[place] for row in plain.rows] == ["1.234", None, "-2", "1.5"]
 
 
 def test_a_mapping_is_written_in_json_whatever_the_source_uses(cell: CellOf) -> None:
