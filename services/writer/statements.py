@@ -48,8 +48,9 @@ def _statements(entity: Entity) -> Statements:
         "line_columns": _listed(lines),
         "stage_line_columns": _listed(lines, "n."),
         "target_line_columns": _listed(lines, "l."),
-        "line_number_and_columns": _listed(["line_number", *lines], "n."),
-        "target_line_number_and_columns": _listed(["line_number", *lines], "l."),
+        "line_identity_and_columns": _listed(["place", "line_number", *lines], "n."),
+        "target_line_identity_and_columns": "coalesce(l.place, l.line_number), "
+        + _listed(["line_number", *lines], "l."),
         "excluded_line_columns": _listed(lines, "excluded."),
         "line_assignments": _assigned(lines),
     }
@@ -58,7 +59,7 @@ def _statements(entity: Entity) -> Statements:
     return Statements(
         sql={name: fill(text, values) for name, text in queries.items()},
         field_columns=tuple(names),
-        line_columns=("external_id", *(field.name for field in LINE_FIELDS)),
+        line_columns=("external_id", "place", *(field.name for field in LINE_FIELDS)),
     )
 
 

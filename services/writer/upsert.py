@@ -162,7 +162,11 @@ class _Write:
         return (*_FIXED_COLUMNS, *(name for name, _ in fields)), [*fixed, *(column for _, column in fields)]
 
     def _order_lines(self) -> Sequence[Sequence[Cell]]:
-        found = [[key, *line] for key, (_, row) in self._group.staged.items() for line in row[3] or ()]
+        found = [
+            [key, str(place), *line]
+            for key, (_, row) in self._group.staged.items()
+            for place, line in enumerate(row[3] or (), 1)
+        ]
         return [*zip(*found, strict=True)]
 
     async def _may_be_seen(self) -> bool:

@@ -90,7 +90,7 @@ class OrderLine(BaseModel):
 
 
 class PurchaseOrderRow(SyncedRow):
-    """One order with its lines, by line number: the source's order unless the source numbers them otherwise."""
+    """One order with its lines, in the source's order."""
 
     order_number: str | None
     vendor_id: str | None

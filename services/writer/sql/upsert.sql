@@ -6,7 +6,7 @@ create temp table if not exists stage_:table (
 ) on commit delete rows;
 create temp table if not exists stage_extra (seq integer not null, extra text not null) on commit delete rows;
 create temp table if not exists stage_lines (
-  external_id text not null, line_number integer not null, :typed_line_columns
+  external_id text not null, place integer not null, line_number integer not null, :typed_line_columns
 ) on commit delete rows;
 create index if not exists stage_lines_order on stage_lines (external_id);
 create temp table if not exists stage_changed (seq integer not null, is_new boolean not null, differs boolean not null)
@@ -104,13 +104,13 @@ where x.differs or t.last_changed_at >= $2
 
 -- name: lines_differ
 s.has_lines and exists (
-  (select :line_number_and_columns from stage_lines n where n.external_id = s.external_id
+  (select :line_identity_and_columns from stage_lines n where n.external_id = s.external_id
    except all
-   select :target_line_number_and_columns from purchase_order_lines l where l.purchase_order_id = t.id)
+   select :target_line_identity_and_columns from purchase_order_lines l where l.purchase_order_id = t.id)
   union all
-  (select :target_line_number_and_columns from purchase_order_lines l where l.purchase_order_id = t.id
+  (select :target_line_identity_and_columns from purchase_order_lines l where l.purchase_order_id = t.id
    except all
-   select :line_number_and_columns from stage_lines n where n.external_id = s.external_id))
+   select :line_identity_and_columns from stage_lines n where n.external_id = s.external_id))
 
 -- name: keep_extras
 -- Where all were staged beforehand: those of the rows that are to be written.
@@ -137,16 +137,16 @@ where l.purchase_order_id = o.id and s.has_lines
   and c.differs and not exists (select from stage_lines n where n.external_id = s.external_id and n.line_number = l.line_number)
 
 -- name: upsert_lines
-insert into purchase_order_lines as l (purchase_order_id, user_id, line_number, :line_columns)
-select o.id, $2, n.line_number, :stage_line_columns
+insert into purchase_order_lines as l (purchase_order_id, user_id, place, line_number, :line_columns)
+select o.id, $2, n.place, n.line_number, :stage_line_columns
 from stage_lines n
 join stage_purchase_orders s using (external_id)
 join stage_changed c using (seq)
 join purchase_orders o on o.source_id = $1 and o.external_id = n.external_id
 where c.differs
 order by o.external_id, n.line_number
-on conflict (purchase_order_id, line_number) do update set :line_assignments
-where (:target_line_columns) is distinct from (:excluded_line_columns)
+on conflict (purchase_order_id, line_number) do update set place = excluded.place, :line_assignments
+where (coalesce(l.place, l.line_number), :target_line_columns) is distinct from (excluded.place, :excluded_line_columns)
 
 -- name: delete_gone
 update :table t set deleted_at = now(), last_changed_at = now()

@@ -31,7 +31,7 @@ select purchase_order_id, line_number, item_id, sku, description, quantity::text
   line_total::text
 from purchase_order_lines
 where user_id = $1 and purchase_order_id = any($2::uuid[])
-order by purchase_order_id, line_number
+order by purchase_order_id, coalesce(place, line_number), line_number
 
 -- name: edit_patience
 -- A writer may hold the row until its commit: rather tell the person than keep the connection.

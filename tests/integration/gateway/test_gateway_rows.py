@@ -57,17 +57,20 @@ async def test_orders_come_with_their_lines_in_order(gateway: Gateway, user: Use
     source = await user.add_source()
     order = await insert(gateway, user, source, "purchase_orders", order_number="PO-1")
     await insert(gateway, user, source, "purchase_orders", order_number="PO-2")
-    for number in (3, 1, 2):
-        await gateway.admin.execute(
-            "insert into purchase_order_lines (purchase_order_id, user_id, line_number, sku, quantity) "
-            "values ($1, $2, $3, $4, 1.50)",
-            order, user.id, number, f"sku {number}",
-        )  # fmt: skip
+    older = await insert(gateway, user, source, "purchase_orders", order_number="PO-3")
+    for of, places in ((order, (2, 3, 1)), (older, (None, None, None))):
+        for number, place in zip((3, 1, 2), places, strict=True):
+            await gateway.admin.execute(
+                "insert into purchase_order_lines (purchase_order_id, user_id, line_number, place, sku, quantity) "
+                "values ($1, $2, $3, $4, $5, 1.50)",
+                of, user.id, number, place, f"sku {number}",
+            )  # fmt: skip
     await gateway.admin.execute(
         "update purchase_orders set order_date = '2026-11-22', total = 9.00 where id = $1", order
     )
     orders = {row["order_number"]: row for row in (await user.get("/api/purchase_orders")).body["items"]}
-    assert [line["sku"] for line in orders["PO-1"]["lines"]] == ["sku 1", "sku 2", "sku 3"]
+    assert [line["sku"] for line in orders["PO-1"]["lines"]] == ["sku 2", "sku 3", "sku 1"], "the source's order"
+    assert [line["sku"] for line in orders["PO-3"]["lines"]] == ["sku 1", "sku 2", "sku 3"]
     assert orders["PO-1"]["lines"][0]["quantity"] == "1.50"
     assert (orders["PO-1"]["order_date"], orders["PO-1"]["total"]) == ("2026-11-22", "9.00")
     assert orders["PO-2"]["lines"] == []

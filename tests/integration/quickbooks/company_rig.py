@@ -100,10 +100,10 @@ async def _rows(pipeline: Pipeline, entity: str, source: SourceId) -> Rows:
         lines = await pipeline.admin.fetch(
             "select l.*, o.external_id from purchase_order_lines l "
             "join purchase_orders o on o.id = l.purchase_order_id "
-            "where o.source_id = $1 and o.deleted_at is null order by o.external_id, l.line_number",
+            "where o.source_id = $1 and o.deleted_at is null order by o.external_id, l.place",
             source,
         )
-        hidden = {"id", "user_id", "purchase_order_id", "external_id"}
+        hidden = {"id", "user_id", "purchase_order_id", "external_id", "place"}
         for row in rows.values():
             row["lines"] = []
         for line in lines:

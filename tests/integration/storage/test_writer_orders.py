@@ -38,6 +38,25 @@ async def test_lines_that_are_added_removed_and_changed_update_their_order(core:
     assert await core.lines(source, "q") == other
 
 
+async def test_lines_keep_the_order_in_which_the_source_gives_them(core: Core) -> None:
+    source = await core.source()
+    ten, twenty = {"line_number": "10", "sku": "A"}, {"line_number": "20", "sku": "B"}
+
+    async def places() -> list[tuple[int, int]]:
+        return [(line["line_number"], line["place"]) for line in await core.lines(source, "p")]
+
+    assert await orders(core, source, order("p", [twenty, ten])) == {"inserted": 1}
+    assert await places() == [(10, 2), (20, 1)]
+    assert await orders(core, source, order("p", [twenty, ten])) == {"unchanged": 1}
+    assert await orders(core, source, order("p", [ten, twenty])) == {"updated": 1}
+    assert await places() == [(10, 1), (20, 2)]
+
+    await core.admin.execute("update purchase_order_lines set place = null where line_number = 10")
+    assert await orders(core, source, order("p", [{**ten, "line_number": "1"}, twenty])) == {"updated": 1}
+    await core.admin.execute("update purchase_order_lines set place = null where line_number = 1")
+    assert await orders(core, source, order("p", [{**ten, "line_number": "1"}, twenty])) == {"unchanged": 1}
+
+
 async def test_lines_that_are_not_mapped_stay_untouched(core: Core) -> None:
     source = await core.source()
     await orders(core, source, order("p", [{"sku": "A"}]))
