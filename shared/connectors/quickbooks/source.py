@@ -144,7 +144,7 @@ class QuickBooksSource:
         """One page, and where the next one begins."""
         found = await self._page(table, place, since, only, size)
         if not place.precedes(found.ids):
-            place = Place(place.read)
+            place = place.without_ids()
             found = await self._page(table, place, since, only, size)
         return found, place.next(found.ids, found.total, size)
 

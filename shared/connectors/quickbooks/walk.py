@@ -9,57 +9,75 @@ from shared.errors import DataError
 
 OVERLAP: Final = 100
 """Records that a page by position reads again: so many may be deleted meanwhile without one being skipped."""
+_BEHIND, _AT = ":", "@"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Behind `read` records, the last of which has the id `after`; None: by position (or at the start).
+    """Behind `read` records, the last of which has the id `last`; nothing read is the start.
 
-    Ids are text, and whether the vendor sorts and compares them as numbers or as letters is documented nowhere. Either
-    will do, as long as it does both alike; if not, position is what is left.
+    Ids are text, and whether the vendor sorts and compares them as numbers or as letters is documented nowhere. Where
+    they rise as what they look like, the next page is asked for behind the last one. Else position is what is left.
     """
 
     read: int = 0
-    after: str | None = None
+    last: str | None = None
+    by_position: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Of `str(place)`."""
-        read, _, after = text.partition(":")
-        return cls(int(read), after or None)
+        """Of `str(place)`; an id alone is how the release before wrote it."""
+        for mark in (_BEHIND, _AT):
+            read, found, last = text.partition(mark)
+            if found and read.isdecimal():
+                return cls(int(read), last or None, by_position=mark == _AT)
+        return cls(last=text or None)
 
     def __str__(self) -> str:
-        return f"{self.read}:{self.after or ''}"
+        return f"{self.read}{_AT if self.by_position else _BEHIND}{self.last or ''}"
+
+    @property
+    def after(self) -> str | None:
+        """The id behind which to read; None where position tells."""
+        return None if self.by_position else self.last
 
     @property
     def position(self) -> int:
         """STARTPOSITION."""
-        return 1 if self.after is not None else max(1, self.read + 1 - OVERLAP)
+        return max(1, self.read + 1 - OVERLAP) if self.by_position else 1
+
+    def without_ids(self) -> "Place":
+        """The same place by position: the start where nobody knows how many records are before it."""
+        return Place(self.read, self.last if self.read else None, by_position=True)
 
     def precedes(self, ids: Sequence[str]) -> bool:
-        """Whether these can be what comes behind it."""
-        return self.after is None or _rising([self.after, *ids])
+        """Whether these can be what comes behind the last id. By position always: what counts there is `next`'s."""
+        return self.after is None or _lead_on([self.after, *ids])
 
     def next(self, ids: Sequence[str], total: int | None, asked: int) -> "Place | None":
         """Behind a page that was read from here; None when it was the last.
 
         After a full page others may follow whatever `total` says: what it counts is documented nowhere. Raises
-        DataError for pages that do not get on.
+        DataError for pages that do not get on, and for records that moved further than two pages overlap.
         """
-        by_position = self.after is None and self.read > 0
-        before = self.position - 1 if by_position else self.read
-        known = before if by_position else 0
+        if self.by_position and self.last is not None and self.last not in ids:
+            raise DataError("QuickBooks' records moved while they were read", hint="Sync again.")
+        before = self.position - 1 if self.by_position else self.read
+        known = before if self.by_position else 0
         if not ids or (len(ids) < asked and (total is None or total <= known + len(ids))):
             return None
         read = before + len(ids)
         if read <= self.read:
             raise DataError("QuickBooks sends the same records again and again", hint="Sync again; report it.")
-        return Place(read, None if by_position or not _rising(ids) else ids[-1])
+        return Place(read, ids[-1], by_position=self.by_position or not _lead_on(ids))
 
 
-def _rising(ids: Sequence[str]) -> bool:
-    numbers = [int(one) for one in ids] if all(one.isascii() and one.isdecimal() for one in ids) else []
-    return bool(numbers and _each_greater(numbers)) or _each_greater(ids)
+def _lead_on(ids: Sequence[str]) -> bool:
+    """Whether each is greater than the one before. Numbers that rise as letters alone do not count: a vendor that sorts
+    them so and compares them as numbers would leave out what is between."""
+    if all(one.isascii() and one.isdecimal() for one in ids):
+        return _each_greater([int(one) for one in ids])
+    return _each_greater(ids)
 
 
 def _each_greater(values: Sequence[Any]) -> bool:

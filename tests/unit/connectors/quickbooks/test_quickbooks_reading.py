@@ -1,7 +1,8 @@
 """What a read makes of answers: proof that they are whole, the order of ids, conditions that are refused."""
 
 import json
-from collections.abc import AsyncGenerator
+import re
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,6 +45,24 @@ def found(table: str, *ids: str, total: int | None = None, **fields: Any) -> dic
     return {"QueryResponse": response if ids else {}, "time": "2026-05-20T10:03:11.042-07:00"}
 
 
+class Sorting(Answers):
+    """A client of a vendor that has these ids in this order, and compares them in its own way."""
+
+    def __init__(self, ids: Sequence[str], compared: Callable[[str], Any]) -> None:
+        super().__init__()
+        self._ids, self._compared = ids, compared
+        self.calls = 0
+
+    async def send(self, request: Request) -> Response:
+        self.calls += 1
+        query = dict(request.params)["query"]
+        behind, start = re.search(r"Id > '(\w+)'", query), re.search(r"STARTPOSITION (\d+)", query)
+        assert start is not None
+        ids = [one for one in self._ids if behind is None or self._compared(one) > self._compared(behind[1])]
+        self.answers = [found("Vendor", *ids[int(start[1]) - 1 :][:1_000])]
+        return await super().send(request)
+
+
 def fault(code: str) -> dict[str, Any]:
     return {"Fault": {"Error": [{"code": code}], "type": "ValidationFault"}}
 
@@ -74,14 +93,52 @@ async def test_a_full_page_is_never_the_last_whatever_its_total_counts() -> None
 FULL = [str(number) for number in range(1, 1_001)]
 
 
-@pytest.mark.parametrize(("ids", "last"), [(FULL, "1000"), (sorted(FULL), "999"), (FULL[::-1], "")])
-async def test_ids_lead_on_as_numbers_or_as_letters_else_the_position_does(ids: list[str], last: str) -> None:
-    client = Answers(found("Vendor", *ids), found("Vendor"))
+LETTERS = [f"v{number:04}" for number in range(1_000)]
+
+
+@pytest.mark.parametrize(
+    ("ids", "cursor"),
+    [
+        (FULL, "all:1000:1000"),
+        (LETTERS, "all:1000:v0999"),
+        (sorted(FULL), "all:1000@999"),  # whoever sorts numbers as letters may compare them as numbers
+        (FULL[::-1], "all:1000@1"),
+    ],
+    ids=["numbers", "letters", "numbers as letters", "backwards"],
+)
+async def test_ids_lead_on_as_what_they_look_like_else_the_position_does(ids: list[str], cursor: str) -> None:
+    client = Answers(found("Vendor", *ids), found("Vendor", ids[-1]))
     first = await read(client, "vendors")
-    assert first.next_cursor == f"all:1000:{last}"
-    await read(client, "vendors", str(first.next_cursor))
-    assert (f"Id > '{last}'" if last else "STARTPOSITION 901 ") in client.asked[1]
-    assert ("STARTPOSITION 901 " in client.asked[1]) == ("Id >" not in client.asked[1])
+    assert first.next_cursor == cursor
+    if "@" in cursor:
+        await read(client, "vendors", cursor)
+        assert "STARTPOSITION 901 " in client.asked[1]
+        assert "Id >" not in client.asked[1]
+
+
+async def test_a_cursor_of_the_release_before_is_an_id() -> None:
+    client = Answers(found("Vendor", "5231"))
+    assert (await read(client, "vendors", "all:5230")).next_cursor is None
+    assert "Id > '5230'" in client.asked[0]
+    client = Answers(found("Vendor", "7"), found("Vendor", *FULL))
+    assert (await read(client, "vendors", "all:5230")).next_cursor == "all:1000@1000", "from the start, by position"
+    assert "STARTPOSITION 1 " in client.asked[1]
+
+
+@pytest.mark.parametrize("compared", [int, str], ids=["numbers", "letters"])
+@pytest.mark.parametrize("ordered", [int, str], ids=["by number", "by letter"])
+async def test_every_record_is_read_however_ids_are_sorted_and_compared(ordered: Any, compared: Any) -> None:
+    everything = [str(number) for number in range(1, 2_501)]
+    client = Sorting(sorted(everything, key=ordered), compared)
+    cursor, seen = None, set()
+    while True:
+        page = await read(client, "vendors", cursor)
+        seen |= {record["Id"] for record in page.records}
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+        assert client.calls < 20
+    assert seen == set(everything)
 
 
 @pytest.mark.parametrize("ids", [("2", "1"), ("10", "9"), ("1", "10", "2")])
@@ -102,14 +159,20 @@ async def test_where_an_id_leads_back_the_page_is_read_by_position(again: list[s
 
 
 async def test_pages_by_position_go_on_so_and_must_get_on() -> None:
-    page = await read(Answers(found("Vendor", *FULL)), "vendors", "all:2000:")
-    assert page.next_cursor == "all:2900:"
-    cut = await read(Answers(found("Vendor", *FULL[:150], total=2_100)), "vendors", "all:2000:")
-    assert cut.next_cursor == "all:2050:"
-    last = await read(Answers(found("Vendor", *FULL[:150], total=2_050)), "vendors", "all:2000:")
+    page = await read(Answers(found("Vendor", *FULL)), "vendors", "all:2000@77")
+    assert page.next_cursor == "all:2900@1000"
+    cut = await read(Answers(found("Vendor", *FULL[:150], total=2_100)), "vendors", "all:2000@77")
+    assert cut.next_cursor == "all:2050@150"
+    last = await read(Answers(found("Vendor", *FULL[:150], total=2_050)), "vendors", "all:2000@77")
     assert last.next_cursor is None
     with pytest.raises(DataError, match="again and again"):
-        await read(Answers(found("Vendor", *FULL[:100], total=9_999)), "vendors", "all:2000:")
+        await read(Answers(found("Vendor", *FULL[:100], total=9_999)), "vendors", "all:2000@77")
+
+
+@pytest.mark.parametrize("ids", [FULL, ()], ids=["others", "none"])
+async def test_records_that_moved_further_than_pages_overlap_end_the_read(ids: Sequence[str]) -> None:
+    with pytest.raises(DataError, match="moved"):
+        await read(Answers(found("Vendor", *ids)), "vendors", "all:2000@1001")
 
 
 @pytest.mark.parametrize(
