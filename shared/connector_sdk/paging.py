@@ -73,8 +73,12 @@ class _State(BaseModel):
     """Records of the pages before, where the pager counts them."""
     first: str = ""
     """Fingerprint of the first page, where the pager keeps it: some servers begin anew behind the end."""
+    counts: tuple[int, int] = (0, 0)
+    """Records of the first page and of the one before this."""
     doubted: bool = False
     """The page before was short: this one is asked for to see whether that was the end."""
+    short: bool = False
+    """So was that one, or one before it."""
 
 
 def _read(cursor: Cursor) -> _State | None:
@@ -115,8 +119,12 @@ class NoPaging:
         return None
 
 
-class NoNewPageError(DataError):
-    """An answer without a list of records, or a numbered page that holds those of one before it."""
+class NoListError(DataError):
+    """The answer says null where the list of records was due."""
+
+
+class RepeatedPageError(DataError):
+    """A numbered page holds the records of one before it."""
 
 
 _END_STATUSES = frozenset({204, 400, 404, 410, 416, 422})
@@ -125,11 +133,18 @@ _END_STATUSES = frozenset({204, 400, 404, 410, 416, 422})
 def is_past_the_end(cursor: Cursor, error: HeadraceError) -> bool:
     """Whether `error`, met on the page of `cursor`, only says that the short page before it was the last one.
 
-    Servers answer a page that does not exist in many ways: an empty list or none, a refusal, their last or first page.
+    Servers answer a page that does not exist in many ways: an empty list or null, a refusal, their last or first page.
+    A refusal may also be a passing fault of a server that caps its pages, all of which are short then: it ends the read
+    only behind the first page, or behind one that was shorter than the first.
     """
     state = _read(cursor)
-    is_doubted = state is not None and state.doubted
-    return is_doubted and (error.status in _END_STATUSES or isinstance(error, NoNewPageError))
+    if state is None:
+        return False
+    if isinstance(error, RepeatedPageError):
+        return state.short
+    first, last = state.counts
+    is_refusal = error.status in _END_STATUSES or isinstance(error, NoListError)
+    return is_refusal and state.doubted and (state.page == 2 or last < first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +170,14 @@ class NumberedPaging:
         return Target(params=params)
 
     def following(self, cursor: Cursor, answer: PageAnswer) -> Cursor:
-        """Raises NoNewPageError too."""
+        """Raises RepeatedPageError too."""
         state = _read(cursor) or _State(at=self.start, page=1)
         count = len(answer.records)
         if count == 0:
             return None
         seen = _fingerprint(encode_json(answer.records if answer.keys is None else answer.keys))
         if seen in {state.mark, state.first}:
-            raise NoNewPageError(
+            raise RepeatedPageError(
                 f"page {state.page} holds the records of the page before or of the first one: "
                 f"is {self.param!r} the right parameter?",
                 hint="Check the paging parameters.",
@@ -172,6 +187,7 @@ class NumberedPaging:
         goes_on = _says_more(answer, read)
         if is_short and goes_on is False:
             return None
+        doubted = is_short and goes_on is None
         return _write(
             _State(
                 at=int(state.at) + (count if self.by_offset else 1),
@@ -179,7 +195,9 @@ class NumberedPaging:
                 mark=seen,
                 read=read,
                 first=state.first or seen,
-                doubted=is_short and goes_on is None,
+                counts=(state.counts[0] or count, count),
+                doubted=doubted,
+                short=state.short or doubted,
             )
         )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from fake_budget import FakeBudget
 
 from sandboxes.serving import running
 from shared.clock import SystemClock
@@ -16,7 +17,6 @@ from shared.contracts.messages import Cursor
 from shared.errors import HeadraceError, UnavailableError
 from shared.http.client import HttpClient, HttpLimits
 from shared.http.egress import EgressPolicy
-from tests.integration.test_json_api_connector import FakeBudget
 
 ASKED = 10
 RECORDS = [{"id": number} for number in range(33)]

@@ -64,7 +64,7 @@ class PagePagination(ConfigModel):
     page_param: ParamName
     size_param: ParamName | None = None
     page_size: PageSize | None = None
-    """Records of a full page: a page with fewer is the last. Without it the read ends at an empty page."""
+    """Records of a full page. The read ends at an empty page, or behind a shorter one; see the connector's README."""
     start: Annotated[int, Field(ge=0, le=1)] = 1
 
     @model_validator(mode="after")

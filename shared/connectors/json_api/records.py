@@ -3,7 +3,7 @@
 import re
 from typing import Any, NamedTuple
 
-from shared.connector_sdk.paging import NoNewPageError, Path
+from shared.connector_sdk.paging import NoListError, Path
 from shared.errors import DataError, MappingError
 from shared.expressions.limits import ExpressionError
 from shared.expressions.paths import CompiledPath, compile_expression, compile_path
@@ -41,10 +41,14 @@ def answer_path(text: str, name: str) -> Path:
 
 
 def records_of(body: Any, records_path: str | None) -> list[Any]:
-    """The list, if it is empty or at least one of its elements is an object: any other is rejected by itself later."""
+    """The list, if it is empty or at least one of its elements is an object: any other is rejected by itself later.
+
+    Raises NoListError where null is written in its place, DataError for all else that is no list.
+    """
     found: Any = body if records_path is None else answer_path(records_path, "records_path")(body)
     if not isinstance(found, list):
-        raise no_list(type_name(found), records_path)
+        error = no_list(type_name(found), records_path)
+        raise NoListError(error.message, hint=error.hint) if _is_null(body, records_path) else error
     if found and not any(isinstance(element, dict) for element in found):
         raise no_objects(type_name(found[0]), records_path)
     return found
@@ -70,8 +74,16 @@ def _key_of(path: CompiledPath, record: Any) -> Any:
 def no_list(found: str, records_path: str | None) -> DataError:
     """`found` is the JSON type of what is there instead."""
     hint = "Set records_path to where the list is." if records_path is None else "Check records_path."
-    error = NoNewPageError if found == "null" else DataError
-    return error(f"{_place(records_path)} holds {found} where a list of objects was due", hint=hint)
+    return DataError(f"{_place(records_path)} holds {found} where a list of objects was due", hint=hint)
+
+
+def _is_null(body: Any, records_path: str | None) -> bool:
+    """Whether the answer says null at a plain path. Nothing there, as in an error's body, is another thing."""
+    path = plain_path(records_path)
+    found = [body]
+    for key in () if path is None else path.keys:
+        found = [inside[key] for inside in found if isinstance(inside, dict) and key in inside]
+    return path is not None and found == [None]
 
 
 def no_objects(first: str, records_path: str | None) -> DataError:

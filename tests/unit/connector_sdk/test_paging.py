@@ -11,11 +11,12 @@ from shared.connector_sdk.paging import (
     MAX_PAGES,
     CursorPaging,
     LinkPaging,
-    NoNewPageError,
+    NoListError,
     NoPaging,
     NumberedPaging,
     PageAnswer,
     Pager,
+    RepeatedPageError,
     is_past_the_end,
     next_link,
 )
@@ -115,14 +116,15 @@ def test_a_server_that_ignores_the_page_is_noticed() -> None:
         second = pager.following(None, answer(10))
         third = pager.following(second, answer(10, start=10))
         for cursor, start in ((second, 0), (third, 10), (third, 0)):
-            with pytest.raises(NoNewPageError, match="page before") as caught:
+            with pytest.raises(RepeatedPageError, match="page before") as caught:
                 pager.following(cursor, answer(10, start=start))
             assert not is_past_the_end(cursor, caught.value)
 
 
 def test_what_a_server_says_behind_a_short_page_is_its_end() -> None:
     cursor = by_page().following(None, answer(3))
-    with pytest.raises(NoNewPageError) as repeated:
+    assert is_past_the_end(cursor, NoListError("null"))
+    with pytest.raises(RepeatedPageError) as repeated:
         by_page().following(cursor, answer(3))
     assert is_past_the_end(cursor, repeated.value)
 
@@ -133,6 +135,28 @@ def test_what_a_server_says_behind_a_short_page_is_its_end() -> None:
         for full_before in (None, by_page().following(None, answer(10))):
             assert not is_past_the_end(full_before, error)
     assert not is_past_the_end(cursor, DataError("nested too deeply"))
+
+
+def test_a_refusal_ends_no_read_whose_pages_are_all_short() -> None:
+    """A server that caps its pages in silence: a 404 in the middle may be a fault that passes."""
+    refused = status_error(404, URL, retry_after=None)
+    assert refused is not None
+    for pager in (by_page(size=100), by_offset(100)):
+        third = pager.following(pager.following(None, answer(10)), answer(10, start=10))
+        assert not is_past_the_end(third, refused)
+        assert not is_past_the_end(third, NoListError("null"))
+        fourth = pager.following(third, answer(4, start=20))
+        assert is_past_the_end(fourth, refused)
+
+
+def test_a_last_page_that_is_filled_up_from_before_is_the_end() -> None:
+    pager = by_offset(10)
+    second = pager.following(None, answer(10))
+    third = pager.following(second, answer(5, start=10))
+    fourth = pager.following(third, answer(10, start=5))
+    with pytest.raises(RepeatedPageError) as repeated:
+        pager.following(fourth, answer(10, start=5))
+    assert is_past_the_end(fourth, repeated.value)
 
 
 def test_cursors_go_on_until_there_is_none() -> None:
