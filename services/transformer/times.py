@@ -24,7 +24,7 @@ def parse_datetime(text: str, zone: tzinfo, form: str | None = None) -> datetime
     `form` is one of `contracts.time_format`, but no epoch. Raises ValueError.
     """
     if form is not None:
-        parsed = datetime.strptime(text, percent_codes(form))  # noqa: DTZ007 - the zone is added below when the text has none
+        parsed = datetime.strptime(text, _reading(form))  # noqa: DTZ007 - the zone is added below when the text has none
     elif match := _DATETIME.fullmatch(text):
         day, clock, fraction, offset = match.groups()
         parts = (day, "T", clock, f".{fraction[:6]}" if fraction else "", (offset or "").upper())
@@ -66,11 +66,17 @@ def is_readable(form: str) -> bool:
     if form in EPOCHS:
         return True
     try:
-        codes = percent_codes(form)
+        codes = _reading(form)
         datetime.strptime(datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC).strftime(codes), codes)  # noqa: DTZ007 - only a trial
     except (ValueError, re.error):
         return False
     return True
+
+
+def _reading(form: str) -> str:
+    """`form` in strptime's codes. The Z behind tokens is no letter of the text's: what it stands behind is UTC."""
+    codes = percent_codes(form)
+    return f"{codes[:-1]}%z" if "%" not in form and codes.endswith("Z") else codes
 
 
 def epoch_moment(number: Number, form: str) -> datetime:

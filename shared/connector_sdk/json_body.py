@@ -20,6 +20,7 @@ _NESTING = frozenset({dict, list})
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _ESCAPES = re.compile(
     r"""\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}  # both halves of a character
     | (?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})
@@ -56,6 +57,8 @@ def _decode(text: bytes | str) -> Any:
         return decode_json(text)
     except msgspec.DecodeError:
         whole = text if isinstance(text, str) else text.decode()
+        if _SURROGATE.search(whole) is None:  # the usual case, a body that was cut: not worth a look at every escape
+            raise
         mended = _ESCAPES.sub(lambda escape: "\\ufffd" if escape["half"] else escape[0], whole)
         if mended == whole:
             raise

@@ -208,12 +208,14 @@ async def test_a_consumer_that_the_broker_refuses_tries_again(rig: Rig) -> None:
 async def test_closing_ends_what_is_under_way_with_an_error(rig: Rig) -> None:
     rig.proxy.flowing.clear()
     publishing = asyncio.create_task(rig.bus.publish("fetch", Message("test", b"x")))
+    looking = asyncio.create_task(rig.bus.inspect("fetch"))
     await asyncio.sleep(0.1)  # sent, and stuck in the proxy
 
     async with asyncio.timeout(5):
         await rig.bus.close()
-        with pytest.raises(PlatformAwayError):
-            await publishing
+        for task in (publishing, looking):
+            with pytest.raises(PlatformAwayError):
+                await task
 
 
 async def test_what_was_unsettled_comes_back_when_the_process_is_gone(amqp_url: str) -> None:

@@ -146,7 +146,13 @@ class AmqpBus:
         self._looks.add(look)
         look.add_done_callback(self._looks.discard)
         look.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return await asyncio.shield(look)
+        try:
+            return await asyncio.shield(look)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if look.cancelled() and not (task and task.cancelling()):  # the bus was closed meanwhile
+                raise PlatformAwayError(f"the state of {queue} is unknown: the bus is closed") from None
+            raise
 
     async def _inspect(self, queue: QueueName) -> QueueState:
         try:

@@ -1,9 +1,11 @@
 """One raw value, one rule, one cell: each sentence of the mapping contract as a row of a table."""
 
 from collections.abc import Callable
-from datetime import UTC
+from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -278,3 +280,12 @@ def test_the_short_way_of_the_commonest_time_says_what_the_long_way_says(parts: 
     assert short_way == long_way
     if zulu != "Z" or hour % 26 >= 24:
         assert canonical_utc_text(text) is None
+
+
+def test_the_z_of_a_form_is_utc_whatever_the_zone_of_the_source() -> None:
+    zone = ZoneInfo("America/New_York")
+    read = partial(parse_datetime, zone=zone)
+    assert read("2026-01-02T03:04:05Z", form="YYYY-MM-DDTHH:MM:SSZ") == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert read("2026-01-02T03:04:05", form="YYYY-MM-DDTHH:MM:SS") == datetime(2026, 1, 2, 3, 4, 5, tzinfo=zone)
+    with pytest.raises(ValueError, match="match"):
+        read("2026-01-02T03:04:05", form="YYYY-MM-DDTHH:MM:SSZ")
