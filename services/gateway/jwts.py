@@ -21,7 +21,10 @@ FRESH_SECONDS = 600.0
 RETRY_SECONDS = 30.0
 """Between two fetches in the long run, whatever asks for them: an unknown key, or an address that did not answer."""
 BURST = 3.0
-"""Fetches that may follow each other at once: keys that were rotated just after a fetch are found all the same."""
+"""Fetches that may follow each other at once: keys that were rotated just after a fetch are found all the same.
+Not after one that failed: an address that hangs would be waited for as often."""
+PATIENCE_SECONDS = 1.0
+"""How long a token whose key is at hand waits for a key set that is due; after that the old one counts."""
 MAX_KEYS = 50
 MIN_RSA_BITS = 2_048
 
@@ -61,17 +64,23 @@ class EitherTokenVerifier:
 
 
 class JwksTokenVerifier:
-    """Tokens signed with a key of a JWKS (ES256, RS256). Keys are kept for ten minutes; an unknown one is asked for."""
+    """Tokens signed with a key of a JWKS (ES256, RS256). Keys are kept for ten minutes; an unknown one is asked for.
 
-    def __init__(self, fetch: FetchKeySet, audience: str, clock: Clock) -> None:
+    `patience`: in seconds, as PATIENCE_SECONDS.
+    """
+
+    def __init__(self, fetch: FetchKeySet, audience: str, clock: Clock, *, patience: float = PATIENCE_SECONDS) -> None:
         self._fetch = fetch
         self._audience = audience
         self._clock = clock
+        self._patience = patience
         self._keys: Mapping[str, _Key] = {}
+        self._was_read = False
         self._fetched_at = -math.inf
         self._tries = BURST
         self._counted_at = self._now()
-        self._fetching = asyncio.Lock()
+        self._seeking = asyncio.Lock()
+        self._refreshing: asyncio.Task[None] | None = None
         self._log = get_logger("gateway")
 
     async def verify(self, token: str) -> Identity:
@@ -82,14 +91,24 @@ class JwksTokenVerifier:
         return _proven(token, key.key, key.algorithm, self._audience)
 
     async def _key(self, kid: str) -> _Key | None:
-        if kid not in self._keys or self._age(self._fetched_at) > FRESH_SECONDS:
-            async with self._fetching:  # those who waited find what the first one brought
-                stale = kid not in self._keys or self._age(self._fetched_at) > FRESH_SECONDS
-                if stale and self._may_ask():
-                    await self._refresh()
-        if not self._keys:
+        if kid not in self._keys:
+            async with self._seeking:  # those who waited find what the first one brought
+                if kid not in self._keys:
+                    await self._refreshed(None)
+        elif self._age(self._fetched_at) > FRESH_SECONDS:
+            await self._refreshed(self._patience)
+        if not self._was_read:
             raise PlatformAwayError("the key set that proves tokens cannot be read")
         return self._keys.get(kid)
+
+    async def _refreshed(self, patience: float | None) -> None:
+        """Await a fetch, the one under way or a new one if it may be, for `patience` seconds; it goes on after that."""
+        if self._refreshing is None and self._may_ask():
+            self._refreshing = asyncio.create_task(self._refresh(), name="key-set")
+        if self._refreshing is not None:
+            done, _ = await asyncio.wait({self._refreshing}, timeout=patience)
+            for each in done:
+                each.result()  # what nobody foresaw is told
 
     def _may_ask(self) -> bool:
         self._tries = min(BURST, self._tries + max(0.0, self._age(self._counted_at)) / RETRY_SECONDS)
@@ -102,11 +121,19 @@ class JwksTokenVerifier:
     async def _refresh(self) -> None:
         began = self._now()
         try:
-            self._keys = usable_keys(await self._fetch())
-            self._fetched_at = began
+            keys = usable_keys(await self._fetch())
         except HeadraceError as error:
             # The keys at hand go on counting: who is signed in does not suffer from an outage of the sign-in.
+            self._tries, self._counted_at = 0.0, self._now()
             self._log.warning("key_set_not_read", reason=error.message, keys=len(self._keys))
+        else:
+            self._was_read = True
+            if keys:
+                self._keys, self._fetched_at = keys, began
+            else:  # a mishap of whoever publishes it, not a reason to sign everybody out
+                self._log.warning("key_set_empty", keys=len(self._keys))
+        finally:
+            self._refreshing = None
 
     def _now(self) -> float:
         return self._clock.now().timestamp()

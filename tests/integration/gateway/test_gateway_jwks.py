@@ -1,5 +1,6 @@
 """Tokens of a published key set: which keys count, how they are looked for, and what no trick changes."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -49,9 +50,14 @@ class KeySet:
         self.keys = list(keys)
         self.asked = 0
         self.away = False
+        self.was_asked = asyncio.Event()
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def __call__(self) -> Mapping[str, Any]:
         self.asked += 1
+        self.was_asked.set()
+        await self.answers.wait()
         if self.away:
             raise UnavailableError("the sign-in is away")
         return {"keys": self.keys}
@@ -175,6 +181,74 @@ async def test_an_outage_of_the_address_does_not_sign_people_out() -> None:
     clock.advance(3_600)
     await verifier.verify(signed(EC_KEY, "one", "ES256"))
     assert key_set.asked == 2
+
+
+async def test_a_key_at_hand_does_not_wait_for_an_address_that_hangs() -> None:
+    clock, key_set = ManualClock(), KeySet(published(EC_KEY, "one"))
+    verifier = JwksTokenVerifier(key_set, "authenticated", clock, patience=0.01)
+    text = signed(EC_KEY, "one", "ES256")
+    await verifier.verify(text)
+    key_set.answers.clear()
+    key_set.away = True
+    clock.advance(601)
+    async with asyncio.timeout(10):  # nobody sets the event
+        await asyncio.gather(*(verifier.verify(text) for _ in range(5)))
+        unknown = asyncio.create_task(verifier.verify(signed(EC_KEY, "nobody", "ES256")))
+        await verifier.verify(text)
+    assert key_set.asked == 2, "one fetch is under way, whoever waits for it"
+
+    key_set.answers.set()
+    with pytest.raises(UnauthenticatedError):
+        await unknown
+    for _ in range(5):
+        await verifier.verify(text)
+        with pytest.raises(UnauthenticatedError):
+            await verifier.verify(signed(EC_KEY, "nobody", "ES256"))
+    assert key_set.asked == 2, "a fetch that failed is not followed by others at once"
+    clock.advance(31)
+    key_set.away = False
+    key_set.keys = [published(OTHER_EC_KEY, "two")]
+    await verifier.verify(signed(OTHER_EC_KEY, "two", "ES256"))
+    assert key_set.asked == 3
+
+
+async def test_those_who_look_for_a_key_share_one_fetch_that_fails() -> None:
+    key_set = KeySet()
+    key_set.away = True
+    verifier = JwksTokenVerifier(key_set, "authenticated", ManualClock())
+    text = signed(EC_KEY, "one", "ES256")
+    found = await asyncio.gather(*(verifier.verify(text) for _ in range(5)), return_exceptions=True)
+    assert [type(each) for each in found] == [PlatformAwayError] * 5
+    assert key_set.asked == 1
+
+
+async def test_a_fetch_outlives_the_caller_who_began_it() -> None:
+    key_set = KeySet(published(EC_KEY, "one"))
+    key_set.answers.clear()
+    verifier = JwksTokenVerifier(key_set, "authenticated", ManualClock())
+    first, second = (asyncio.create_task(verifier.verify(signed(EC_KEY, "one", "ES256"))) for _ in range(2))
+    await key_set.was_asked.wait()
+    first.cancel()
+    key_set.answers.set()
+    await second
+    assert (key_set.asked, first.cancelled()) == (1, True)
+
+
+async def test_a_set_without_usable_keys_signs_nobody_out_and_nobody_in() -> None:
+    clock, key_set = ManualClock(), KeySet(published(EC_KEY, "one"))
+    verifier = JwksTokenVerifier(key_set, "authenticated", clock)
+    await verifier.verify(signed(EC_KEY, "one", "ES256"))
+    key_set.keys = [published(SHORT_RSA_KEY, "short")]
+    clock.advance(601)
+    await verifier.verify(signed(EC_KEY, "one", "ES256"))
+    assert key_set.asked == 2
+    clock.advance(31)
+    key_set.keys = [published(OTHER_EC_KEY, "two")]
+    await verifier.verify(signed(OTHER_EC_KEY, "two", "ES256"))
+
+    empty = JwksTokenVerifier(KeySet(), "authenticated", clock)
+    with pytest.raises(UnauthenticatedError):  # it was read: the token is what is wrong
+        await empty.verify(signed(EC_KEY, "one", "ES256"))
 
 
 async def test_without_any_keys_nobody_can_tell(database_url: str) -> None:
