@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 from gateway_harness import CONFIG, CREDENTIALS, Gateway, User, running_gateway
 
-from services.gateway.turns import PROBES_AT_ONCE
+from services.gateway.turns import MOST_WAITING, PROBES_AT_ONCE
 from shared.contracts.ids import SourceId, UserId
 from shared.contracts.messages import EntityProbe, ProbeReply, ProbeRequested, decode, encode
 from shared.messaging.ports import Delivery, Message
@@ -147,6 +147,28 @@ async def test_one_user_with_many_slow_sources_leaves_others_their_tests(
                 assert [(await one).body["ok"] for one in asked] == [True] * len(asked)
         finally:
             await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def test_whoever_waits_for_too_many_turns_is_told_at_once(gateway: Gateway, user: User, stranger: User) -> None:
+    turns, ours = gateway.deps.probe_turns, UserId(user.id)
+    go = asyncio.Event()
+
+    async def hold() -> bool:
+        async with turns.turn(ours, 60.0) as mine:
+            await go.wait()
+            return mine
+
+    async with asyncio.timeout(10):
+        held = [asyncio.create_task(hold()) for _ in range(PROBES_AT_ONCE + MOST_WAITING)]
+        await asyncio.sleep(0)  # each has asked for its turn
+        answer = await user.post("/api/connectors/test", ASKED)
+        assert (answer.status, answer.body["ok"], answer.body["category"]) == (200, False, "RATE_LIMITED")
+        async with turns.turn(UserId(stranger.id), 60.0) as others:
+            assert others, "another user's turn waits for nobody"
+        go.set()
+        assert all(await asyncio.gather(*held))
+        async with turns.turn(ours, 60.0) as mine:
+            assert mine
 
 
 async def test_a_turn_that_does_not_come_in_time_is_told(database_url: str) -> None:
