@@ -8,9 +8,10 @@ from services.fetcher.metering import CallMeter
 from services.fetcher.opening import KeptAnswers, SourceOpener
 from services.fetcher.page_chain import PageHandler
 from services.fetcher.planning import PlanHandler
-from services.fetcher.probing import ProbeHandler, ProbeHooks
+from services.fetcher.probe_time import PROBE_SECONDS, in_time
+from services.fetcher.probing import LATE_PROBE, ProbeHandler, ProbeHooks
 from services.fetcher.purging import EVERY_SECONDS, Purger
-from services.fetcher.sampling import SampleHandler
+from services.fetcher.sampling import LATE_SAMPLE, SampleHandler
 from services.fetcher.settings import FetcherSettings
 from services.fetcher.spool_check import SpoolCheck
 from shared.connector_sdk.registry import Registry, discover
@@ -36,7 +37,7 @@ from shared.storage.database import Database
 
 ROLE = "headrace_fetcher"
 PROBE_WORKERS = 6
-"""They mostly wait for sources; the gateway lets each user hold three at once."""
+"""They mostly wait for sources; a gateway lets each user hold three at once, and no test holds one for long."""
 
 
 def build(settings: FetcherSettings, resources: Resources, registry: Registry | None = None) -> Service:
@@ -78,7 +79,7 @@ def build(settings: FetcherSettings, resources: Resources, registry: Registry | 
                 workers=workers, prefetch=workers, hooks=hooks, clock=clock, observer=observer,
             ),
             Consumer(
-                bus, "probe", _probing(db, opener, limiter),
+                bus, "probe", probing(db, opener, limiter),
                 workers=PROBE_WORKERS, prefetch=PROBE_WORKERS, hooks=ProbeHooks(), clock=clock, observer=observer,
                 breaker_limit=None,
             ),
@@ -86,19 +87,23 @@ def build(settings: FetcherSettings, resources: Resources, registry: Registry | 
     )  # fmt: skip
 
 
-def _probing(db: Database, opener: SourceOpener, limiter: RateLimiter) -> Handler:
-    """Tests, samples, consents and looks at limits share the queue of those who wait for an answer."""
-    looks = LimitsHandler(limiter)
-    probes, samples, consents = ProbeHandler(db, opener), SampleHandler(db, opener), ConsentHandler(db, opener)
+def probing(db: Database, opener: SourceOpener, limiter: RateLimiter, seconds: float = PROBE_SECONDS) -> Handler:
+    """Tests, samples, consents and looks at limits share the queue of those who wait for an answer.
 
-    async def handle(message: Message) -> Message:
+    A consent's code is good once, so what it brought is kept, however late; its one call has a bound of its own.
+    """
+    probe = in_time(ProbeHandler(db, opener).on_probe_requested, LATE_PROBE, seconds)
+    sample = in_time(SampleHandler(db, opener).on_sample_requested, LATE_SAMPLE, seconds)
+    looks, consents = LimitsHandler(limiter), ConsentHandler(db, opener)
+
+    async def handle(message: Message) -> Message | None:
         if message.kind == SampleRequested.KIND:
-            return await samples.on_sample_requested(message)
+            return await sample(message)
         if message.kind == LimitsRequested.KIND:
             return await looks.on_limits_requested(message)
         if message.kind == ConsentRequested.KIND:
             return await consents.on_consent_requested(message)
-        return await probes.on_probe_requested(message)
+        return await probe(message)
 
     return handle
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from services.fetcher.opening import SourceOpener
+from services.fetcher.probe_time import LATE_HINT, LATE_MESSAGE, PROBE_SECONDS
 from shared.connector_sdk.protocol import JointSource
 from shared.contracts.ids import Entity
 from shared.contracts.messages import EntityProbe, ProbeReply, ProbeRequested, decode, encode
@@ -15,6 +16,10 @@ from shared.storage.sealed_sources import SealedSource
 
 _Outcomes = Mapping[Entity, int | HeadraceError]
 """How many records of each entity were seen, or what is wrong."""
+
+LATE_PROBE = ProbeReply(
+    ok=False, category="NETWORK_ERROR", message=LATE_MESSAGE, hint=LATE_HINT, latency_ms=int(PROBE_SECONDS * 1000)
+)
 
 
 class ProbeHandler:

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 
 from services.fetcher.opening import SourceOpener
+from services.fetcher.probe_time import LATE_HINT, LATE_MESSAGE
 from services.fetcher.probing import category_of
 from shared.connector_sdk.protocol import BadRecord, ReadRequest, Source
 from shared.contracts.ids import Entity
@@ -17,6 +18,8 @@ MAX_BYTES = 2_000_000
 """Of a sample as JSON: an answer is looked at by a person."""
 MOST_PAGES = 3
 """A source that shows no record on these has none within a person's patience."""
+
+LATE_SAMPLE = SampleReply(ok=False, category="NETWORK_ERROR", message=LATE_MESSAGE, hint=LATE_HINT, records=[])
 
 
 class SampleHandler:
