@@ -35,14 +35,14 @@ class SessionView(BaseModel):
 
 @router.post("")
 async def begin(request: Request, response: Response, deps: Deps, body: SessionAsked | None = None) -> SessionView:
-    """Trade a bearer token or a one-time code for a session cookie."""
+    """Trade a bearer token or a one-time code for a session cookie. A session begets none: it would outlive its end."""
     if body is not None and body.code is not None:
         identity = await identity_of_code(deps, body.code)
         if identity is None:
             raise unauthenticated("the sign-in link was used already or is too old", "Ask for a new link.")
     else:
         known = getattr(request.state, "identity", None)
-        if not isinstance(known, Identity):
+        if not isinstance(known, Identity) or "authorization" not in request.headers:
             raise unauthenticated("a bearer token or the code of a sign-in link is needed")
         identity = known
     return _view(begin_session(deps, identity, response))

@@ -105,6 +105,18 @@ async def test_a_link_that_is_opened_signs_the_browser_in(gateway: Gateway, user
     assert code not in str(await gateway.admin.fetch("select * from sign_in_codes"))
 
 
+async def test_a_session_begets_no_other_one(gateway: Gateway, user: User) -> None:
+    cookie, session = await signed_in(user)
+    headers = {"Cookie": cookie, "X-CSRF-Token": session["csrf_token"]}
+    for body in (None, {}, {"code": "guess"}):
+        answer = await gateway.call("POST", "/api/session", body, headers)
+        assert (answer.status, "set-cookie" in answer.headers) == (401, False), "it would outlive a sign-out"
+        assert answer.body["hint"]
+    assert (await gateway.call("GET", "/api/session", None, headers)).body == session
+    anew = await user.post("/api/session", Cookie=cookie)  # a bearer token proves the same as without a cookie
+    assert (anew.status, cookie_of(anew) != cookie) == (200, True)
+
+
 async def test_signing_out_takes_the_cookie_back(gateway: Gateway, user: User) -> None:
     cookie, session = await signed_in(user)
     answer = await gateway.call(
