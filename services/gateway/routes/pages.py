@@ -47,7 +47,10 @@ async def front(request: Request, deps: Deps) -> Response:
     code = request.query_params.get("code")
     if code is not None:
         return await _signed_in(deps, code)
-    session = await sessions_of(deps).of(request.headers.get("cookie"))
+    try:
+        session = await sessions_of(deps).of(request.headers.get("cookie"))
+    except PlatformAwayError:
+        return page("Headrace", "<p>The database is away. Load this page again in a moment.</p>", 503)
     who = "" if session is None else "<p>You are signed in in this browser.</p>"
     return page(
         "Headrace",

@@ -2,11 +2,14 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from http.cookies import SimpleCookie
 from typing import Any
 
+from fastapi import Request
 from gateway_harness import Answer, Gateway, User, token
 
+from services.gateway.routes.pages import front
 from services.scheduler.retention import forget
 from shared.sealing.keyring import generate_key
 from shared.sealing.symmetric import SymmetricBox
@@ -115,6 +118,17 @@ async def test_a_session_begets_no_other_one(gateway: Gateway, user: User) -> No
     assert (await gateway.call("GET", "/api/session", None, headers)).body == session
     anew = await user.post("/api/session", Cookie=cookie)  # a bearer token proves the same as without a cookie
     assert (anew.status, cookie_of(anew) != cookie) == (200, True)
+
+
+async def test_without_the_database_a_browser_is_shown_a_page(gateway: Gateway, user: User, database_url: str) -> None:
+    cookie, _ = await signed_in(user)
+    async with open_database(database_url, role="headrace_gateway") as gone:
+        pass
+    deps = replace(gateway.deps, database=gone)
+    for query, headers in ((b"", [(b"cookie", cookie.encode())]), (b"code=guess", [])):
+        answer = await front(Request({"type": "http", "query_string": query, "headers": headers}), deps)
+        assert (answer.status_code, answer.media_type) == (503, "text/html")
+        assert b"in a moment" in answer.body
 
 
 async def test_signing_out_takes_the_cookie_back(gateway: Gateway, user: User) -> None:
