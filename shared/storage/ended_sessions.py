@@ -21,7 +21,7 @@ async def has_ended(db: Database, secret: str) -> bool:
 
 
 async def forget_ended(conn: Connection) -> None:
-    """Those that are over by themselves."""
+    """Those that are over by themselves, by any clock."""
     await conn.execute(_SQL["forget"])
 
 
