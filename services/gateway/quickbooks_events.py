@@ -76,4 +76,4 @@ def _is_object(value: Any) -> bool:
 
 
 def _is_id(value: Any) -> bool:
-    return isinstance(value, str | int) and _ID.fullmatch(str(value)) is not None
+    return isinstance(value, str | int) and not isinstance(value, bool) and _ID.fullmatch(str(value)) is not None

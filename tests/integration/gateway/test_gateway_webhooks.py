@@ -205,6 +205,8 @@ def test_both_forms_of_the_vendors_payload() -> None:
         {"type": "payments.charge.created.v2.beta", "intuitentityid": "7"},
         {**item, "intuitentityid": None},
         {**item, "intuitentityid": "7\0"},
+        {**item, "intuitentityid": True},
+        {**item, "intuitaccountid": False},
         {**item, "data": "none"},
     ]
     assert changes_by_realm(odd) == {"2": [Change("inventory", "7", "upsert")]}, (
