@@ -47,7 +47,11 @@ class HeadRequests:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "HEAD" and _only_reads(scope):
-            scope = {**scope, "method": "GET"}  # the server's own stays, so it knows that no body may follow
+            inner = {**scope, "method": "GET"}  # the server's own stays, so it knows that no body may follow
+            await self._app(inner, receive, send)
+            if "route" in inner:
+                scope["route"] = inner["route"]  # traces are named by it
+            return
         await self._app(scope, receive, send)
 
 

@@ -41,6 +41,7 @@ async def test_a_request_and_its_run_are_one_trace(database_url: str, redis_url:
             source = await user.add_source(
                 config=inventory_config(base), credentials={"type": "none"}, field_mappings=MAPPING
             )
+            assert (await user.call("HEAD", f"/api/sources/{source['id']}")).status == 200
             run = await user.post(f"/api/sources/{source['id']}/sync")
             await eventually(
                 lambda: user.get(run.headers["location"]),
@@ -53,6 +54,7 @@ async def test_a_request_and_its_run_are_one_trace(database_url: str, redis_url:
     spans = collector.spans()
     asked = next(span for span in spans if span.name == "POST /api/sources/{source_id}/sync")
     assert attributes(asked)["http.response.status_code"] == 202
+    assert [span.name for span in spans if span.name.startswith("HEAD")] == ["HEAD /api/sources/{source_id}"]
     of_the_run = [span for span in spans if span.trace_id == asked.trace_id]
     names = {span.name for span in of_the_run}
     assert names >= {"process requests", "process fetch", "process transform", "process write", "GET"}, names
