@@ -25,7 +25,7 @@ _PLAIN_SCOPE = re.compile(r"[\w.:@/-]{1,80}", re.ASCII)
 def default_margin(seconds: float) -> float:
     """How much longer than a window of `seconds` we count, since the vendor counts arrivals and we count departures.
 
-    Between the two a busy machine with 2 cores makes a call some 15 ms late, and one in thousands 50 ms.
+    Between the two a busy machine with 2 cores makes a call some 15 ms late, and now and then 50 ms.
     """
     return max(0.08, min(0.025 * seconds, 2.0))
 
